@@ -1,0 +1,1 @@
+"""Network description and quantized checkpoint to a program for the CNN accelerator."""

@@ -1,0 +1,114 @@
+"""Quantized checkpoint to integer weights (AI84 hardware reference 12.3)."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import torchfile
+from .errors import IzerError, RuleError, Violation
+
+PREFIXES = ("module.", "_orig_mod.")  # added by parallel training and by torch.compile
+FC_MODULE = "fc"
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """Integer weights of one layer: convolution [Cout, Cin, 3, 3], classification [R, N]; bias [Cout] or None."""
+
+    name: str
+    weight: NDArray[np.int8]
+    bias: NDArray[np.int8] | None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Convolutions in network order, and the software classification layer if there is one."""
+
+    path: str
+    arch: str
+    convolutions: tuple[LayerWeights, ...]
+    fc: LayerWeights | None
+
+
+def state_dict(content: Mapping[str, Any], path: Path) -> dict[str, NDArray[Any]]:
+    """The tensors of a checkpoint by name, in order, without the prefixes of parallel training.
+
+    Raises IzerError if there is no state_dict or it holds anything but tensors.
+    """
+    tensors = content.get("state_dict")
+    if not isinstance(tensors, dict) or not all(isinstance(value, np.ndarray) for value in tensors.values()):
+        raise IzerError(f"{path}: a checkpoint has a dictionary `state_dict` of tensors; this has none.")
+    named: dict[str, NDArray[Any]] = {}
+    for key, value in tensors.items():
+        name = str(key)
+        for prefix in PREFIXES:
+            name = name.removeprefix(prefix)
+        named.setdefault(name, value)
+    return named
+
+
+def weighted_modules(tensors: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str, str | None]]:
+    """Pairs of weight and bias names (None: no bias), in the order of the state dictionary."""
+    for name in tensors:
+        if name.rpartition(".")[2] == "weight":
+            bias = name.removesuffix("weight") + "bias"
+            yield name, bias if bias in tensors else None
+
+
+def is_fc(name: str) -> bool:
+    """Whether a tensor belongs to the software classification layer, the module `fc`."""
+    return name.partition(".")[0] == FC_MODULE
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a quantized checkpoint.
+
+    Raises IzerError if the file is no checkpoint, RuleError with every tensor of a wrong shape or with values that are
+    not integers from -128 to 127.
+    """
+    content = torchfile.read(path)
+    tensors = state_dict(content, path)
+    if not isinstance(content.get("arch"), str):
+        raise IzerError(f"{path}: a checkpoint names its network in `arch`; this does not.")
+    violations = [v for name, value in tensors.items() if (v := _check(name, value, str(path)))]
+    layers = list(weighted_modules(tensors))
+    fc = [pair for pair in layers if is_fc(pair[0])]
+    if len(fc) > 1:
+        violations.append(Violation("fc-single", "A network has at most one classification layer.",
+                                    f"{len(fc)} of them", "", None, str(path)))
+    if violations:
+        raise RuleError(violations)
+    return Checkpoint(
+        str(path), content["arch"],
+        tuple(_layer(tensors, *pair) for pair in layers if not is_fc(pair[0])),
+        _layer(tensors, *fc[0]) if fc else None,
+    )  # fmt: skip
+
+
+def _layer(tensors: Mapping[str, NDArray[Any]], weight: str, bias: str | None) -> LayerWeights:
+    return LayerWeights(weight.rpartition(".")[0], tensors[weight].astype(np.int8),
+                        None if bias is None else tensors[bias].astype(np.int8))
+
+
+def _check(name: str, value: NDArray[Any], path: str) -> Violation | None:
+    """The first thing that is wrong with a weight or bias tensor."""
+    kind = name.rpartition(".")[2]
+    if kind not in ("weight", "bias"):
+        return None
+    dimensions = 1 if kind == "bias" else 2 if is_fc(name) else 4
+    if value.ndim != dimensions or value.size == 0 or (dimensions == 4 and value.shape[2:] != (3, 3)):
+        wanted = {1: "[Cout]", 2: "[R, N]", 4: "[Cout, Cin, 3, 3]"}[dimensions]
+        return Violation("tensor-shape", f"A {kind} has the shape {wanted}; kernels are 3x3.",
+                         f"{name} with shape {list(value.shape)}", "", None, path)
+    if not np.all(np.isfinite(value)) or np.any(value != np.rint(value)):
+        return Violation("weights-integer", "A quantized checkpoint holds integers.", f"{name} with fractions",
+                         "Quantize the checkpoint with ai84ize.py first.", None, path)
+    if value.min() < -128 or value.max() > 127:
+        return Violation("weights-range", "Weights and biases are integers from -128 to 127.",
+                         f"{name} from {value.min():.0f} to {value.max():.0f}",
+                         "Quantize the checkpoint with ai84ize.py.", None, path)
+    return None

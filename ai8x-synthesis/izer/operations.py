@@ -1,0 +1,155 @@
+"""The bus operations that programs consist of. Emitters print them, chip models execute them, tests compare them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Access(NamedTuple):
+    """One bus access: kind "W" writes `value`, kind "P" reads until (or once, in a check) read & mask == value."""
+
+    kind: str
+    address: int
+    mask: int
+    value: int
+
+
+@dataclass(frozen=True)
+class Write:
+    """Write one word."""
+
+    address: int
+    value: int
+    why: str
+
+    def accesses(self) -> Iterator[Access]:
+        """The bus accesses in order."""
+        yield Access("W", self.address, 0xFFFFFFFF, self.value)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Write an array of words (uint32 [N]) to consecutive addresses; `name` is the array's name in generated code."""
+
+    name: str
+    address: int
+    words: NDArray[np.uint32]
+    why: str
+
+    def accesses(self) -> Iterator[Access]:
+        """The bus accesses in order."""
+        for n, word in enumerate(self.words.tolist()):
+            yield Access("W", self.address + 4 * n, 0xFFFFFFFF, word)
+
+
+@dataclass(frozen=True)
+class CopyBytes:
+    """Write an array of bytes (uint8 [N]) to consecutive addresses, one byte per word."""
+
+    name: str
+    address: int
+    values: NDArray[np.uint8]
+    why: str
+
+    def accesses(self) -> Iterator[Access]:
+        """The bus accesses in order."""
+        for n, value in enumerate(self.values.tolist()):
+            yield Access("W", self.address + 4 * n, 0xFFFFFFFF, value)
+
+
+@dataclass(frozen=True)
+class CopyKernels:
+    """Write kernels (uint32 [N, 3], words 0 to 2 of each) to consecutive mask RAM entries; word 3, which is 0, commits."""
+
+    name: str
+    address: int
+    words: NDArray[np.uint32]
+    why: str
+
+    def accesses(self) -> Iterator[Access]:
+        """The bus accesses in order."""
+        for n, kernel in enumerate(self.words.tolist()):
+            for word, value in enumerate((*kernel, 0)):
+                yield Access("W", self.address + 16 * n + 4 * word, 0xFFFFFFFF, value)
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Read a word until read & mask == value."""
+
+    address: int
+    mask: int
+    value: int
+    why: str
+
+    def accesses(self) -> Iterator[Access]:
+        """The bus accesses in order."""
+        yield Access("P", self.address, self.mask, self.value)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Read a word; the program fails unless read & mask == value."""
+
+    address: int
+    mask: int
+    value: int
+    why: str
+
+    def accesses(self) -> Iterator[Access]:
+        """The bus accesses in order."""
+        yield Access("P", self.address, self.mask, self.value)
+
+
+@dataclass(frozen=True)
+class Unload:
+    """Read the output channels of one instance to a buffer [C, H, W] of bytes, from channel `channel` on.
+
+    Pixel (y, x) is the word at `address` + 4 * (y * row_words + x); `lanes` are its used bytes, in channel order.
+    """
+
+    address: int
+    lanes: tuple[int, ...]
+    rows: int
+    columns: int
+    row_words: int
+    channel: int
+
+
+Operation = Write | Copy | CopyBytes | CopyKernels | Wait | Check
+
+
+@dataclass(frozen=True)
+class Section:
+    """Operations that belong together: one function of the generated program."""
+
+    name: str
+    why: str
+    operations: tuple[Operation, ...]
+
+    def accesses(self) -> Iterator[Access]:
+        """The bus accesses in order."""
+        for operation in self.operations:
+            yield from operation.accesses()
+
+
+@dataclass(frozen=True)
+class Program:
+    """A whole program. `load` ends with the start of the run; `stop` comes before new input for another run."""
+
+    load: tuple[Section, ...]
+    wait: Section
+    check: Section
+    stop: Section
+    unload: tuple[Unload, ...]
+
+    def section(self, name: str) -> Section:
+        """A section of `load` by its name; raises KeyError."""
+        return {section.name: section for section in self.load}[name]
+
+    def trace(self) -> list[Access]:
+        """Every bus access of one run, from reset to the check of the known answer."""
+        return [access for section in (*self.load, self.wait, self.check) for access in section.accesses()]

@@ -1,0 +1,139 @@
+"""Where everything lives: processors, data memory, mask RAM columns, bias entries.
+
+Numbers are sections of the AI84 hardware reference. A placement is computed for illegal networks too, so that the rules
+can report on it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from .device import Device
+from .network import Layer, Network
+from .yamlcfg import Description
+
+
+def set_bits(bitmap: int) -> list[int]:
+    """Positions of the set bits, ascending."""
+    return [n for n in range(bitmap.bit_length()) if bitmap >> n & 1]
+
+
+def first_bit(bitmap: int) -> int:
+    """Position of the lowest set bit of a map that is not 0."""
+    return (bitmap & -bitmap).bit_length() - 1
+
+
+def first_quad(bitmap: int) -> int:
+    """Position of lane 0 of the quad that holds the lowest set bit."""
+    return first_bit(bitmap) & ~3
+
+
+@dataclass(frozen=True)
+class BiasPlace:
+    """The bias RAM that holds a layer's biases: group, first entry, number of entries (one per mask)."""
+
+    group: int
+    entry: int
+    count: int
+
+
+@dataclass(frozen=True)
+class LayerPlace:
+    """Place of one layer. Maps are 64-bit maps of processors, offsets are bytes from the start of every instance.
+
+    Output channel o belongs to the o-th set bit of `output_map`; its kernels are in column `kernel_column` plus its
+    distance from lane 0 of the map's first quad. `kernel_count` counts the columns, those of unused lanes included.
+    """
+
+    processors: int
+    output_map: int
+    in_offset: int
+    out_offset: int
+    kernel_column: int
+    kernel_count: int
+    bias: BiasPlace | None
+
+    @property
+    def masks(self) -> list[int]:
+        """The mask (column relative to `kernel_column`) of every output channel."""
+        return [bit - first_quad(self.output_map) for bit in set_bits(self.output_map)]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Places of all layers, and the groups that take part (3.2)."""
+
+    layers: tuple[LayerPlace, ...]
+    groups: tuple[int, ...]
+
+    @property
+    def columns_used(self) -> dict[int, int]:
+        """For every processor with kernels: one more than its last used mask RAM column."""
+        used: dict[int, int] = {}
+        for place in self.layers:
+            used.update(dict.fromkeys(set_bits(place.processors), place.kernel_column + place.kernel_count))
+        return used
+
+
+def place_network(device: Device, description: Description, network: Network, input_offset: int) -> Placement:
+    """Place the layers as the description says; it gives the maps and offsets, and this assigns columns and biases."""
+    maps = output_maps(description, network)
+    processors = [layer.processors for layer in description.layers[: len(maps)]]
+    columns = list(_kernel_columns(processors, maps))
+    biases = _bias_places(device, network.layers, processors, [count for _, count in columns])
+    places = []
+    in_offset = input_offset
+    for n, (bias, described) in enumerate(zip(biases, description.layers, strict=False)):
+        places.append(LayerPlace(processors[n], maps[n], in_offset, described.out_offset, *columns[n], bias))
+        in_offset = described.out_offset
+    return Placement(tuple(places), groups_of(device, [*processors, *maps]))
+
+
+def output_maps(description: Description, network: Network) -> list[int]:
+    """Output map of every layer of the network.
+
+    By default the processors of the next layer; of the last layer of the description its lowest Cout bits. `output_map`
+    is the map of the last processed layer, also when processing stops early (11.1).
+    """
+    maps = []
+    following = [layer.processors for layer in description.layers[1:]]
+    for layer, described in zip(network.layers, description.layers, strict=False):
+        default = following[layer.index] if layer.index < len(following) else (1 << layer.out_channels) - 1
+        maps.append(described.output_processors or default)
+    if description.output_map is not None:
+        maps[-1] = description.output_map
+    return maps
+
+
+def groups_of(device: Device, maps: Iterable[int]) -> tuple[int, ...]:
+    """The groups in which any of the maps has a bit."""
+    union = 0
+    for bitmap in maps:
+        union |= bitmap
+    return tuple(sorted({bit // device.group_processors for bit in set_bits(union)}))
+
+
+def _kernel_columns(processors: list[int], maps: list[int]) -> Iterator[tuple[int, int]]:
+    """First column and number of columns of every layer (4.3)."""
+    used: dict[int, int] = {}
+    for inputs, outputs in zip(processors, maps, strict=True):
+        start = max(used.get(processor, 0) for processor in set_bits(inputs))
+        count = outputs.bit_length() - first_quad(outputs)
+        # leading dummy columns may coincide with older kernels
+        start = max(0, start - first_bit(outputs) % 4)
+        start = (start + 3) // 4 * 4
+        used.update(dict.fromkeys(set_bits(inputs), start + count))
+        yield start, count
+
+
+def _bias_places(
+    device: Device, layers: tuple[Layer, ...], processors: list[int], masks: list[int]
+) -> Iterator[BiasPlace | None]:
+    """The least filled bias RAM among the groups that are active in the layer; one entry per mask (chapter 5)."""
+    filled: dict[int, int] = {}
+    for layer, inputs, count in zip(layers, processors, masks, strict=True):
+        if layer.bias is None:
+            yield None
+            continue
+        group = min(groups_of(device, [inputs]), key=lambda g: filled.get(g, 0))
+        yield BiasPlace(group, filled.get(group, 0), count)
+        filled[group] = filled.get(group, 0) + count

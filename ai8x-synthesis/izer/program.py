@@ -1,0 +1,105 @@
+"""The list of bus operations that runs a network once (AI84 hardware reference, chapter 7)."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .device import Device
+from .memory import displaced, output_word, quads
+from .network import Layer, Network
+from .operations import Check, Copy, CopyBytes, CopyKernels, Operation, Program, Section, Unload, Wait, Write
+from .placement import LayerPlace, Placement
+from .registers import DONE, GO, SLAVE, SRAM_CONTROL, STOP, RegisterValue
+
+
+def lower(
+    device: Device, network: Network, placement: Placement, registers: Iterable[RegisterValue],
+    kernels: Iterable[CopyKernels], inputs: Iterable[Copy], output: NDArray[np.int8],
+) -> Program:
+    """The program for one run; `output` int8 [C, H, W] is the known answer of the last layer."""
+    layer, place = network.layers[-1], placement.layers[-1]
+    load: list[tuple[str, str, Iterable[Operation]]] = [
+        ("cnn_init", "Reset the state machines", _init(device, placement, len(network.layers))),
+        ("load_kernels", "Load the weights into the mask RAMs", kernels),
+        ("load_bias", "Load the bias RAMs", _bias(device, network, placement)),
+        ("cnn_configure", "Configure the layers", _configure(device, registers)),
+        ("load_input", "Load the network input into data memory", inputs),
+        ("cnn_start", "Start the slave groups, then the master", _start(device, placement)),
+    ]
+    return Program(
+        load=tuple(Section(name, why, tuple(operations)) for name, why, operations in load),
+        wait=Section("cnn_wait", "Wait until the last layer has finished",
+                     (Wait(device.group(0), DONE, DONE, "completion flag"),)),
+        check=Section("cnn_check", "Compare the output of the last layer with the known answer",
+                      tuple(_checks(device, layer, place, output))),
+        stop=Section("cnn_stop", "Stop all groups, which clears the completion flag",
+                     tuple(Write(device.group(g), STOP, f"CTL, group {g}") for g in placement.groups)),
+        unload=tuple(_unload(device, layer, place)),
+    )  # fmt: skip
+
+
+def _init(device: Device, placement: Placement, layers: int) -> Iterator[Write]:
+    """Unused groups off, then the global registers of the used groups (7.3)."""
+    for group in sorted(set(range(device.groups)) - set(placement.groups)):
+        yield Write(device.group(group), 0, f"CTL, group {group} is not used")
+    for group in placement.groups:
+        yield Write(device.group(group), STOP, f"CTL, group {group}")
+        yield Write(device.group(group) + 4, SRAM_CONTROL, "SRAM control")
+        yield Write(device.group(group) + 8, layers - 1, "LCNT_MAX: layers - 1")
+
+
+def _bias(device: Device, network: Network, placement: Placement) -> Iterator[CopyBytes]:
+    """One array per group; a layer has one entry per mask, since the bias pointer advances on dummy masks too (5)."""
+    entries: dict[int, NDArray[np.uint8]] = {}
+    for layer, place in zip(network.layers, placement.layers, strict=True):
+        if place.bias is not None and layer.bias is not None:
+            values = np.zeros(place.bias.count, np.uint8)
+            values[place.masks] = layer.bias.view(np.uint8)
+            older = entries.get(place.bias.group, np.zeros(0, np.uint8))
+            entries[place.bias.group] = np.concatenate([older, values])
+    for group, values in sorted(entries.items()):
+        yield CopyBytes(f"bias_{group}", device.bias(group, 0), values, f"group {group}")
+
+
+def _configure(device: Device, registers: Iterable[RegisterValue]) -> Iterator[Write]:
+    for r in registers:
+        yield Write(device.layer_register(r.group, r.number, r.layer), r.value,
+                    f"group {r.group}, layer {r.layer}, {r.name}: {r.meaning}")
+
+
+def _start(device: Device, placement: Placement) -> Iterator[Write]:
+    """Slaves wait for the master, the lowest used group, which starts them all (7.4)."""
+    master, *slaves = placement.groups
+    for group in slaves:
+        yield Write(device.group(group), GO | SLAVE | master << 9, f"CTL, group {group} waits for the master")
+    yield Write(device.group(master), GO, f"CTL, group {master} is the master")
+
+
+def _checks(device: Device, layer: Layer, place: LayerPlace, output: NDArray[np.int8]) -> Iterator[Check]:
+    """Pixel by pixel, quad by quad; only the bytes of real channels are compared (4.4, 7.7)."""
+    words = []  # one array per quad: expected word of every pixel
+    channel = 0
+    places = quads(device, place.output_map)
+    unsigned = output.view(np.uint8).astype(np.uint32)
+    for _, lanes in places:
+        words.append(sum(unsigned[channel + n] << np.uint32(8 * lane) for n, lane in enumerate(lanes)))
+        channel += len(lanes)
+    for y in range(layer.out_height):
+        for x in range(layer.out_width):
+            channel = 0
+            for (instance, lanes), expected in zip(places, words, strict=True):
+                mask = sum(0xFF << 8 * lane for lane in lanes)
+                address = device.data(instance, output_word(layer, place, y, x))
+                yield Check(address, mask, int(expected[y, x]),
+                            f"row {y}, column {x}, channels {channel}-{channel + len(lanes) - 1}")
+                channel += len(lanes)
+
+
+def _unload(device: Device, layer: Layer, place: LayerPlace) -> Iterator[Unload]:
+    """The output in CHW order (8.1)."""
+    channel = 0
+    for instance, lanes in quads(device, place.output_map):
+        yield Unload(device.data(instance, output_word(layer, place, 0, 0)), tuple(lanes), layer.out_height,
+                     layer.out_width, layer.out_width + (2 if displaced(layer) else 0), channel)
+        channel += len(lanes)

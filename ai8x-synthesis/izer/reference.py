@@ -1,0 +1,91 @@
+"""What the network computes, in integers: the meaning of every other part of the project.
+
+Numbers are sections of the AI84 hardware reference. Sums are formed in double precision, which holds every sum of
+products exactly (|sum| <= 64 * 9 * 128 * 128 + 128 < 2**53) and is the fastest exact matrix product that numpy has.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .checkpoint import LayerWeights
+from .network import KERNEL, Layer, Network
+
+
+@dataclass(frozen=True)
+class LayerValues:
+    """All values of one layer: pooled input and output are int8 [C, H, W], the accumulator is int64 [C, H, W]."""
+
+    pooled: NDArray[np.int8]
+    accumulator: NDArray[np.int64]
+    scaled: NDArray[np.int8]
+    output: NDArray[np.int8]
+
+
+def pool(data: NDArray[np.int8], kind: str, size: int, stride: int) -> NDArray[np.int8]:
+    """Maximum, or average truncated toward zero, of each window of int8 [C, H, W]; without padding (1.4)."""
+    if not kind:
+        return data
+    windows = np.lib.stride_tricks.sliding_window_view(data, (size, size), (1, 2))[:, ::stride, ::stride]
+    if kind == "max":
+        return np.array(windows.max((3, 4)))
+    total = windows.sum((3, 4), dtype=np.int64)
+    return (np.sign(total) * (np.abs(total) // (size * size))).astype(np.int8)
+
+
+def convolve(data: NDArray[np.int8], weight: NDArray[np.int8], pad: int) -> NDArray[np.int64]:
+    """Sums of products of int8 [Cin, H, W] with int8 [Cout, Cin, 3, 3], zero padding, stride 1, no flip (1.4)."""
+    padded = np.pad(data, ((0, 0), (pad, pad), (pad, pad))).astype(np.float64)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (KERNEL, KERNEL), (1, 2))
+    channels, height, width = windows.shape[:3]
+    columns = windows.transpose(0, 3, 4, 1, 2).reshape(channels * KERNEL * KERNEL, height * width)
+    sums = weight.reshape(len(weight), -1).astype(np.float64) @ columns
+    return sums.reshape(len(weight), height, width).astype(np.int64)
+
+
+def scale(accumulator: NDArray[np.int64]) -> NDArray[np.int8]:
+    """Divide by 128, round half toward plus infinity, saturate to -128..127 (1.4)."""
+    return np.clip((accumulator + 64) >> 7, -128, 127).astype(np.int8)
+
+
+def run_layer(layer: Layer, data: NDArray[np.int8]) -> LayerValues:
+    """All values of one layer for the input int8 [C, H, W]. The bias is added unshifted (1.4)."""
+    pooled = pool(data, layer.pool, layer.pool_size, layer.pool_stride)
+    accumulator = convolve(pooled, layer.weight, layer.pad)
+    if layer.bias is not None:
+        accumulator = accumulator + layer.bias.astype(np.int64)[:, None, None]
+    scaled = scale(accumulator)
+    return LayerValues(pooled, accumulator, scaled, np.maximum(scaled, 0) if layer.relu else scaled)
+
+
+def run_network(network: Network, sample: NDArray[np.int8]) -> tuple[LayerValues, ...]:
+    """The values of all layers for the network input int8 [C, H, W]."""
+    values = []
+    data = sample
+    for layer in network.layers:
+        values.append(run_layer(layer, data))
+        data = values[-1].output
+    return tuple(values)
+
+
+def classify(fc: LayerWeights, data: NDArray[np.int8]) -> NDArray[np.int16]:
+    """The software classification layer: Q8.7 results int16 [R] for the last output int8 [C, H, W] (8.2)."""
+    accumulator = fc.weight.astype(np.int64) @ data.reshape(-1).astype(np.int64)
+    if fc.bias is not None:
+        accumulator = accumulator + fc.bias
+    return np.clip((accumulator + 64) >> 7, -32768, 32767).astype(np.int16)
+
+
+SOFTMAX_ROUNDING = 63  # matters only for exact ties; 64 in June 2019, 63 from May 2020
+
+
+def softmax(scores: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Base-2 softmax with rounded integer exponents: Q8.7 int16 [R] to Q15 int16 [R] (8.3)."""
+    values = scores.astype(np.int64)
+    base = values.max() - 2048
+    counted = values > base
+    terms = np.left_shift(1, np.clip((SOFTMAX_ROUNDING + values - base) >> 7, 0, 31))
+    quotient = (1 << 32) // int(terms[counted].sum())
+    shift = np.clip(17 + ((SOFTMAX_ROUNDING + base - values) >> 7), 0, 31)
+    return np.where(counted, np.clip(quotient >> shift, -32768, 32767), 0).astype(np.int16)

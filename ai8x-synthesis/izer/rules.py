@@ -1,0 +1,339 @@
+"""What the device allows: a rule is a small function whose docstring is the rule.
+
+The numbers beside a rule's id are sections of the AI84 hardware reference.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .device import Device
+from .errors import Violation
+from .memory import input_region, output_region
+from .network import Layer, Network
+from .placement import LayerPlace, Placement
+from .yamlcfg import Description
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Everything that a rule may look at."""
+
+    device: Device
+    description: Description
+    network: Network
+    placement: Placement
+    sample: NDArray[np.int64]
+
+    @property
+    def places(self) -> Iterator[tuple[Layer, LayerPlace]]:
+        """Layers with their places, in processing order."""
+        return zip(self.network.layers, self.placement.layers, strict=True)
+
+    def data_format(self, layer: Layer) -> str:
+        """Format of a layer's input: only the network input can be CHW."""
+        return self.network.data_format if layer.index == 0 else "hwc"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found: layer index (None: the network), YAML key, the offending value, and what to do."""
+
+    layer: int | None
+    key: str
+    given: str
+    hint: str = ""
+
+
+Check = Callable[[Subject], Iterator[Finding]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule's id, its text, the sections that it comes from, and the function that finds violations."""
+
+    id: str
+    text: str
+    sections: str
+    check: Check
+
+
+RULES: list[Rule] = []
+
+
+def rule(identifier: str, sections: str) -> Callable[[Check], Check]:
+    """Register a function as a rule."""
+
+    def register(check: Check) -> Check:
+        RULES.append(Rule(identifier, " ".join((check.__doc__ or "").split()), sections, check))
+        return check
+
+    return register
+
+
+def check(subject: Subject, waived: frozenset[str] = frozenset()) -> list[Violation]:
+    """All violations of all rules except the waived ones, in the order of the rules."""
+    found = []
+    for entry in RULES:
+        if entry.id not in waived:
+            found += [_violation(subject.description, entry, finding) for finding in entry.check(subject)]
+    return found
+
+
+def _violation(description: Description, entry: Rule, finding: Finding) -> Violation:
+    if finding.layer is None or finding.key in description.lines:
+        line = description.lines.get(finding.key, 1)
+    else:
+        line = description.layers[finding.layer].line_of(finding.key)
+    return Violation(entry.id, entry.text, finding.given, finding.hint, finding.layer, f"{description.path}:{line}")
+
+
+@rule("layers-max", "9.1")
+def layers_max(subject: Subject) -> Iterator[Finding]:
+    """A network has at most 32 layers."""
+    count = len(subject.network.layers)
+    if count > subject.device.max_layers:
+        yield Finding(None, "layers", f"{count} layers", "Use --stop-after or a smaller network.")
+
+
+@rule("channels-max", "9.1")
+def channels_max(subject: Subject) -> Iterator[Finding]:
+    """A layer has at most 64 input and 64 output channels."""
+    for layer in subject.network.layers:
+        for count, kind in ((layer.in_channels, "input"), (layer.out_channels, "output")):
+            if count > subject.device.max_channels:
+                yield Finding(layer.index, "processors", f"{count} {kind} channels", "Train a narrower layer.")
+
+
+@rule("pad", "9.1, 9.2")
+def pad(subject: Subject) -> Iterator[Finding]:
+    """`pad` is 0, 1 or 2."""
+    for layer in subject.network.layers:
+        if not 0 <= layer.pad <= subject.device.max_pad:
+            yield Finding(layer.index, "pad", f"padding {layer.pad}")
+
+
+@rule("pool-size", "9.1, 9.2")
+def pool_size(subject: Subject) -> Iterator[Finding]:
+    """The pooling size is 2 or 4."""
+    sizes = {size for size, _ in subject.device.poolings}
+    for layer in subject.network.layers:
+        if layer.pool and layer.pool_size not in sizes:
+            yield Finding(layer.index, f"{layer.pool}_pool", f"size {layer.pool_size}")
+
+
+@rule("pool-stride", "9.1")
+def pool_stride(subject: Subject) -> Iterator[Finding]:
+    """Pooling is 2x2 with stride 1 or 2, or 4x4 with stride 4."""
+    for layer in subject.network.layers:
+        strides = {stride for size, stride in subject.device.poolings if size == layer.pool_size}
+        if strides and layer.pool_stride not in strides:
+            yield Finding(layer.index, "pool_stride",
+                          f"{layer.pool_size}x{layer.pool_size} with stride {layer.pool_stride}")
+
+
+@rule("pool-divide", "9.1, appendix E 10")
+def pool_divide(subject: Subject) -> Iterator[Finding]:
+    """
+    Pooling windows must tile the input exactly: (size - pool) must be a multiple of the pooling stride, in both
+    directions.
+    """
+    for layer in subject.network.layers:
+        stride = max(1, layer.pool_stride)
+        if layer.pool and ((layer.height - layer.pool_size) % stride or (layer.width - layer.pool_size) % stride):
+            yield Finding(layer.index, "pool_stride", f"{layer.height}x{layer.width} input, "
+                          f"{layer.pool_size}x{layer.pool_size} pooling with stride {stride}",
+                          "Change the padding of the layer before.")
+
+
+@rule("pool4-last", "6.5, 9.1")
+def pool4_last(subject: Subject) -> Iterator[Finding]:
+    """4x4 pooling is possible in the last layer only, since its output is not contiguous."""
+    for layer in subject.network.layers[:-1]:
+        if layer.pool_size == 4:
+            yield Finding(layer.index, f"{layer.pool}_pool", f"layer {layer.index} of {len(subject.network.layers)}")
+
+
+@rule("avg4-relu", "1.3, 9.1")
+def avg4_relu(subject: Subject) -> Iterator[Finding]:
+    """4x4 average pooling needs the output of a layer with ReLU, or its sum exceeds the accumulator."""
+    for layer in subject.network.layers:
+        rectified = layer.index > 0 and subject.network.layers[layer.index - 1].relu
+        if layer.pool == "avg" and layer.pool_size == 4 and not rectified:
+            yield Finding(layer.index, "avg_pool", "signed data")
+
+
+@rule("size", "9.2")
+def size(subject: Subject) -> Iterator[Finding]:
+    """A layer's pooled input and output have at least one row and one column."""
+    for layer in subject.network.layers:
+        if min(layer.pooled_height, layer.pooled_width, layer.out_height, layer.out_width) < 1:
+            yield Finding(layer.index, "pad", f"{layer.height}x{layer.width} input, pooled "
+                          f"{layer.pooled_height}x{layer.pooled_width}, output {layer.out_height}x{layer.out_width}")
+
+
+@rule("counter", "3.3, 9.1")
+def counter(subject: Subject) -> Iterator[Finding]:
+    """Rows plus twice the padding and columns plus twice the padding are at most 256, for the 8-bit counters."""
+    for layer in subject.network.layers:
+        for length, kind in ((layer.height, "rows"), (layer.width, "columns")):
+            if length + 2 * layer.pad > subject.device.max_counter:
+                yield Finding(layer.index, "pad", f"{length} {kind} with padding {layer.pad}")
+
+
+@rule("data-format", "6.2, 9.2")
+def data_format(subject: Subject) -> Iterator[Finding]:
+    """`data_format` is the format of the network input; it can be given in the first layer only."""
+    for index, layer in enumerate(subject.description.layers):
+        if index and layer.data_format:
+            yield Finding(index, "data_format", f"`{layer.data_format}` in layer {index}", "Remove it.")
+
+
+@rule("popcount-in", "9.2, 3.8")
+def popcount_in(subject: Subject) -> Iterator[Finding]:
+    """The number of set bits in `processors` must equal the number of input channels of the layer."""
+    for layer, place in subject.places:
+        if place.processors.bit_count() != layer.in_channels:
+            yield Finding(layer.index, "processors",
+                          f"{place.processors.bit_count()} bits set, {layer.in_channels} input channels")
+
+
+@rule("popcount-out", "9.2, 11.1")
+def popcount_out(subject: Subject) -> Iterator[Finding]:
+    """The number of set bits in the output map must equal the number of output channels of the layer."""
+    last = subject.network.layers[-1].index
+    for layer, place in subject.places:
+        explicit = subject.description.layers[layer.index].output_processors or layer.index == last
+        if explicit and place.output_map.bit_count() != layer.out_channels:
+            whole = layer.index == last and subject.description.output_map is not None
+            yield Finding(layer.index, "output_map" if whole else "output_processors",
+                          f"{place.output_map.bit_count()} bits set, {layer.out_channels} output channels")
+
+
+@rule("map-chain", "9.2")
+def map_chain(subject: Subject) -> Iterator[Finding]:
+    """`output_processors` of an inner layer equals `processors` of the next layer, which reads what this one writes."""
+    for layer in subject.network.layers[:-1]:
+        written = subject.placement.layers[layer.index].output_map
+        read = subject.placement.layers[layer.index + 1].processors
+        if written != read:
+            yield Finding(layer.index, "output_processors", f"0x{written:016x}, but the next layer reads 0x{read:016x}",
+                          "Leave it out.")
+
+
+@rule("chw-instance", "6.2, 9.2")
+def chw_instance(subject: Subject) -> Iterator[Finding]:
+    """With CHW input every channel needs a data memory instance of its own: one processor per group of four."""
+    if subject.network.data_format == "chw":
+        processors = subject.placement.layers[0].processors
+        for quad in range(subject.device.processors // 4):
+            if (processors >> 4 * quad & 15).bit_count() > 1:
+                yield Finding(0, "processors", f"0x{processors:016x} has several processors in instance {quad}",
+                              "Spread the channels, or use `data_format: hwc`.")
+
+
+@rule("chw-lane", "6.2, appendix E 9")
+def chw_lane(subject: Subject) -> Iterator[Finding]:
+    """With CHW input a channel belongs to the first processor of a group of four."""
+    if subject.network.data_format == "chw":
+        processors = subject.placement.layers[0].processors
+        for quad in range(subject.device.processors // 4):
+            if (processors >> 4 * quad & 15) in (2, 4, 8):
+                yield Finding(0, "processors", f"0x{processors:016x} does not use processor {4 * quad}")
+
+
+@rule("group0", "3.2, 9.1, B.3")
+def group0(subject: Subject) -> Iterator[Finding]:
+    """Group 0 must be used, by a processor map or by the output map of the last layer."""
+    if 0 not in subject.placement.groups:
+        yield Finding(None, "layers", f"groups {', '.join(map(str, subject.placement.groups))} only",
+                      "Move a layer to processors 0 to 15.")
+
+
+@rule("offset", "6.4")
+def offset(subject: Subject) -> Iterator[Finding]:
+    """Offsets are multiples of 4 bytes inside a data memory instance: 0 to 16380."""
+    offsets = [(0, "--input-offset", subject.placement.layers[0].in_offset)]
+    offsets += [(layer.index, "out_offset", place.out_offset) for layer, place in subject.places]
+    for index, key, value in offsets:
+        if value % 4 or not 0 <= value < subject.device.instance_bytes:
+            yield Finding(index, key, f"`{key}` 0x{value:x}" if value >= 0 else f"`{key}` {value}")
+
+
+@rule("capacity-in", "6.4, 9.2")
+def capacity_in(subject: Subject) -> Iterator[Finding]:
+    """
+    The network input plus its offset must fit the 16384 bytes of a data memory instance: a byte per pixel in CHW, four
+    in HWC.
+    """
+    layer, place = next(subject.places)
+    end = input_region(layer, place, subject.network.data_format).words.stop
+    if end > subject.device.instance_words:
+        yield Finding(0, "data_format", f"{layer.height}x{layer.width} pixels at offset 0x{place.in_offset:x} end at "
+                      f"0x{4 * end:x}", "Use `data_format: chw` or a smaller image.")
+
+
+@rule("capacity-out", "6.4, 9.2")
+def capacity_out(subject: Subject) -> Iterator[Finding]:
+    """The output of a layer, four bytes per pixel plus out_offset, must fit the 16384 bytes of a data memory instance."""
+    for layer, place in subject.places:
+        end = output_region(layer, place).words.stop
+        if end > subject.device.instance_words:
+            yield Finding(layer.index, "out_offset", f"{layer.out_height}x{layer.out_width} pixels at offset "
+                          f"0x{place.out_offset:x} end at 0x{4 * end:x}")
+
+
+@rule("overlap", "6.4, 9.2")
+def overlap(subject: Subject) -> Iterator[Finding]:
+    """The output of a layer must not overwrite its input in the same data memory instance."""
+    for layer, place in subject.places:
+        read, written = input_region(layer, place, subject.data_format(layer)), output_region(layer, place)
+        if read.overlaps(written):
+            instance = min(read.instances & written.instances)
+            yield Finding(layer.index, "out_offset", f"input words {read.words.start}-{read.words.stop - 1}, output "
+                          f"words {written.words.start}-{written.words.stop - 1} of instance {instance}",
+                          "Alternate out_offset between 0 and 0x2000 from layer to layer.")
+
+
+@rule("mask-ram", "4.3, 9.1")
+def mask_ram(subject: Subject) -> Iterator[Finding]:
+    """A processor has 128 mask RAM columns; first column plus kernel count of a layer must not exceed 128."""
+    for layer, place in subject.places:
+        end = place.kernel_column + place.kernel_count
+        if end > subject.device.mask_columns:
+            yield Finding(layer.index, "processors", f"columns {place.kernel_column} to {end - 1}",
+                          "Use other processors or fewer channels; --verbose prints the kernel map.")
+
+
+@rule("bias-ram", "5, 9.1")
+def bias_ram(subject: Subject) -> Iterator[Finding]:
+    """
+    A group holds 256 bias values; the biases of a layer must fit the bias memory of a group that takes part in the
+    layer.
+    """
+    for layer, place in subject.places:
+        if place.bias and place.bias.entry + place.bias.count > subject.device.bias_entries:
+            yield Finding(layer.index, "bias", f"{place.bias.entry + place.bias.count} values in group "
+                          f"{place.bias.group}", "Spread the layers over groups, or train without bias.")
+
+
+@rule("fc-inputs", "8.2")
+def fc_inputs(subject: Subject) -> Iterator[Finding]:
+    """The classification layer has as many inputs as the last layer has outputs, and one bias per output."""
+    fc = subject.network.fc
+    if fc is None:
+        return
+    if fc.weight.shape[1] != subject.network.outputs:
+        yield Finding(None, "layers", f"{fc.weight.shape[1]} inputs, {subject.network.outputs} outputs of the last layer")
+    if fc.bias is not None and len(fc.bias) != len(fc.weight):
+        yield Finding(None, "layers", f"{len(fc.bias)} biases, {len(fc.weight)} outputs")
+
+
+@rule("sample", "14.1")
+def sample(subject: Subject) -> Iterator[Finding]:
+    """The sample input holds integers from -128 to 127."""
+    low, high = int(subject.sample.min()), int(subject.sample.max())
+    if low < -128 or high > 127:
+        yield Finding(None, "dataset", f"values from {low} to {high}")
