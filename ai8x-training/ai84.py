@@ -1,0 +1,297 @@
+"""The operators of AI84, and its limits.
+
+Every layer pools, convolves, adds the bias, reduces to 8 bits and rectifies, in that order (AI84 hardware reference 1.2).
+Whatever the device cannot do is refused when the layer is built.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import ai8x
+from ai8x import Range
+
+MAX_CHANNELS = 64
+POOLINGS = ((2, 1), (2, 2), (4, 4))
+
+CONV_WEIGHTS = ai8x.Q7
+FIRST_CONV_WEIGHTS = Range(2 * ai8x.Q7.low, 2 * ai8x.Q7.high)
+"""The network's input spans -0.5..+0.5 in float mode, half of full scale, so the quantizer halves the first layer's weights."""
+CONV_BIAS = Range(ai8x.Q7.low / 128, ai8x.Q7.high / 128)
+"""The bias enters the accumulator unshifted: its 8 bits are worth 1/128 of an output step each (AI84 hardware reference 1.4)."""
+LINEAR_WEIGHTS = Range(-127 / 128, 127 / 128)
+"""The software layer's weights are quantized to -127..127 (AI84 hardware reference 8.2)."""
+
+Pooling = Literal["Max", "Avg"] | None
+Activation = Literal["ReLU"] | None
+
+
+@dataclass(frozen=True)
+class ConvSettings:
+    """What a convolution layer is asked to do; the rules below judge it."""
+
+    in_channels: int
+    out_channels: int
+    kernel_size: int | tuple[int, int]
+    stride: int
+    padding: int
+    pooling: Pooling
+    pool_size: int
+    pool_stride: int
+    activation: Activation
+    dilation: int
+    groups: int
+
+
+Rule = Callable[[ConvSettings], str]
+
+
+def rule_kernel(conv: ConvSettings) -> str:
+    """the kernel is 3x3, without dilation"""
+    return (
+        ""
+        if conv.kernel_size in (3, (3, 3)) and conv.dilation == 1
+        else (f"kernel_size={conv.kernel_size}, dilation={conv.dilation}")
+    )
+
+
+def rule_stride(conv: ConvSettings) -> str:
+    """the convolution stride is 1"""
+    return "" if conv.stride == 1 else f"stride={conv.stride}"
+
+
+def rule_pad(conv: ConvSettings) -> str:
+    """padding is 0, 1 or 2"""
+    return "" if conv.padding in (0, 1, 2) else f"padding={conv.padding}"
+
+
+def rule_channels_max(conv: ConvSettings) -> str:
+    """a layer has 1 to 64 input and 1 to 64 output channels"""
+    allowed = range(1, MAX_CHANNELS + 1)
+    good = conv.in_channels in allowed and conv.out_channels in allowed
+    return "" if good else f"in_channels={conv.in_channels}, out_channels={conv.out_channels}"
+
+
+def rule_groups(conv: ConvSettings) -> str:
+    """all input channels are summed: groups is 1"""
+    return "" if conv.groups == 1 else f"groups={conv.groups}"
+
+
+def rule_pool_kind(conv: ConvSettings) -> str:
+    """pooling is 'Max', 'Avg' or None"""
+    return "" if conv.pooling in ("Max", "Avg", None) else f"pooling={conv.pooling!r}"
+
+
+def rule_pool_size(conv: ConvSettings) -> str:
+    """pooling windows are 2x2 or 4x4"""
+    return "" if conv.pooling is None or conv.pool_size in (2, 4) else f"pool_size={conv.pool_size}"
+
+
+def rule_pool_stride(conv: ConvSettings) -> str:
+    """2x2 pooling windows move by 1 or 2, 4x4 windows by 4"""
+    good = conv.pooling is None or conv.pool_size not in (2, 4) or (conv.pool_size, conv.pool_stride) in POOLINGS
+    return "" if good else f"pool_size={conv.pool_size}, pool_stride={conv.pool_stride}"
+
+
+def rule_activation(conv: ConvSettings) -> str:
+    """the activation is 'ReLU' or None"""
+    return "" if conv.activation in ("ReLU", None) else f"activation={conv.activation!r}"
+
+
+RULES: tuple[Rule, ...] = (
+    rule_kernel,
+    rule_stride,
+    rule_pad,
+    rule_channels_max,
+    rule_groups,
+    rule_pool_kind,
+    rule_pool_size,
+    rule_pool_stride,
+    rule_activation,
+)
+
+
+def refusal(rule_id: str, statement: str | None, given: str, layer: str) -> str:
+    """One line that states a rule of the device and what broke it."""
+    return f"AI84 rule {rule_id}: {statement}; given {given} ({layer})"
+
+
+def check(conv: ConvSettings) -> None:
+    """Raise ValueError with one line for every rule (AI84 hardware reference 9.1) that `conv` breaks."""
+    layer = f"Conv2d {conv.in_channels} -> {conv.out_channels}"
+    broken = [
+        refusal(rule.__name__.removeprefix("rule_").replace("_", "-"), rule.__doc__, given, layer)
+        for rule in RULES
+        if (given := rule(conv))
+    ]
+    if broken:
+        raise ValueError("\n".join(broken))
+
+
+def pooled_side(side: int, size: int, stride: int, layer: str) -> int:
+    """Number of pooling windows along `side` pixels; ValueError unless they tile it exactly (AI84 hardware reference 9.1)."""
+    if side < size or (side - size) % stride:
+        given = f"{side} pixels, pool_size={size}, pool_stride={stride}"
+        raise ValueError(refusal("pool-divide", "pooling windows tile the input exactly", given, layer))
+    return (side - size) // stride + 1
+
+
+class Conv2d(nn.Module):
+    """A layer of the accelerator: [pool] -> 3x3 convolution + bias -> reduce to 8 bits -> [ReLU].
+
+    Input and output are [N, C, H, W]. In float mode values are in the range of Q7 and the output is clamped to it. With
+    `simulate`, tensors hold integers -128..127 and the arithmetic is that of AI84 hardware reference 1.4; weights and bias
+    must be integers -128..127.
+
+    Args:
+        pooling: 'Max', 'Avg' or None, with windows of `pool_size` that move by `pool_stride`, before the convolution.
+        weight_range: what the float weights may be, so that quantization with scale 1.0 loses nothing but the fraction.
+
+    Raises:
+        ValueError: the device cannot do this; one line per broken rule.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int] = 3,
+        *,
+        pooling: Pooling = None,
+        pool_size: int = 2,
+        pool_stride: int = 2,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = False,
+        activation: Activation = None,
+        dilation: int = 1,
+        groups: int = 1,
+        simulate: bool = False,
+        weight_range: Range = CONV_WEIGHTS,
+    ) -> None:
+        super().__init__()
+        self.settings = ConvSettings(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            pooling,
+            pool_size,
+            pool_stride,
+            activation,
+            dilation,
+            groups,
+        )
+        check(self.settings)
+        self.simulate = simulate
+        self.parameter_ranges = {"conv2d.weight": weight_range, "conv2d.bias": CONV_BIAS}
+        self.conv2d = nn.Conv2d(in_channels, out_channels, 3, padding=padding, bias=bias)
+        nn.init.kaiming_normal_(self.conv2d.weight, mode="fan_out", nonlinearity="relu")
+
+    def output_side(self, side: int) -> int:
+        """Height or width of the output for an input of `side` pixels; ValueError where pooling does not tile it."""
+        conv = self.settings
+        if conv.pooling is not None:
+            side = pooled_side(side, conv.pool_size, conv.pool_stride, self.extra_repr())
+        return side + 2 * conv.padding - 2
+
+    def extra_repr(self) -> str:
+        """How messages and the printed model name this layer."""
+        return f"Conv2d {self.settings.in_channels} -> {self.settings.out_channels}"
+
+    def pool(self, data: Tensor) -> Tensor:
+        """Apply the pooling of this layer, if any."""
+        conv = self.settings
+        if conv.pooling is None:
+            return data
+        for side in data.shape[2:]:
+            pooled_side(side, conv.pool_size, conv.pool_stride, self.extra_repr())
+        if conv.pooling == "Max":
+            return F.max_pool2d(data, conv.pool_size, conv.pool_stride)
+        return ai8x.average_pool(data, conv.pool_size, conv.pool_stride, self.simulate)
+
+    def forward(self, data: Tensor) -> Tensor:
+        """[N, Cin, H, W] to [N, Cout, H', W'] as the class describes."""
+        data = self.pool(data)
+        if self.simulate:
+            with ai8x.exact_arithmetic():
+                output = ai8x.clamp(ai8x.reduce_accumulator(self.conv2d(data)), ai8x.INT8)
+        else:
+            output = ai8x.clamp(self.conv2d(data), ai8x.Q7)
+        return F.relu(output) if self.settings.activation == "ReLU" else output
+
+
+class FusedConv2dReLU(Conv2d):
+    """Convolution and ReLU."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, activation="ReLU", **kwargs)
+
+
+class FusedMaxPoolConv2d(Conv2d):
+    """Max pooling and convolution."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, pooling="Max", **kwargs)
+
+
+class FusedMaxPoolConv2dReLU(FusedMaxPoolConv2d):
+    """Max pooling, convolution and ReLU."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, activation="ReLU", **kwargs)
+
+
+class FusedAvgPoolConv2d(Conv2d):
+    """Average pooling and convolution."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, pooling="Avg", **kwargs)
+
+
+class FusedAvgPoolConv2dReLU(FusedAvgPoolConv2d):
+    """Average pooling, convolution and ReLU."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, activation="ReLU", **kwargs)
+
+
+class SoftwareLinear(nn.Module):
+    """The classification layer that runs in software on the microcontroller: [N, in] to [N, out] with 16-bit outputs in Q8.7.
+
+    In float mode the output is clamped to the range of Q8.7. With `simulate`, inputs, weights and bias are integers, the bias
+    is added unshifted, and the output is an integer -32768..32767 (AI84 hardware reference 8.2).
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, simulate: bool = False) -> None:
+        super().__init__()
+        self.simulate = simulate
+        self.parameter_ranges = {"linear.weight": LINEAR_WEIGHTS, "linear.bias": LINEAR_WEIGHTS}
+        self.linear = nn.Linear(in_features, out_features, bias)
+
+    def forward(self, data: Tensor) -> Tensor:
+        """[N, in_features] to [N, out_features] as the class describes."""
+        if self.simulate:
+            with ai8x.exact_arithmetic():
+                return ai8x.clamp(ai8x.reduce_accumulator(self.linear(data)), ai8x.INT16)
+        output: Tensor = ai8x.clamp(self.linear(data), ai8x.Q8_7)
+        return output
+
+
+@torch.no_grad()
+def project_parameters(model: nn.Module) -> None:
+    """Move every weight and bias of `model` in place to the nearest value that 8 bits can represent the size of.
+
+    AI84 has no output shift, so a network whose weights stay in range quantizes with scale 1.0 and loses only rounding.
+    """
+    for layer in model.modules():
+        if isinstance(layer, Conv2d | SoftwareLinear):
+            parameters = dict(layer.named_parameters())
+            for name, limits in layer.parameter_ranges.items():
+                if name in parameters:
+                    parameters[name].clamp_(limits.low, limits.high)

@@ -1,0 +1,167 @@
+"""Networks that fit AI84.
+
+Every constructor takes `num_classes`, `num_channels`, `dimensions=(H, W)` of the input, `bias` (of the convolutions; the
+classification layer always has one) and `simulate` (exact 8-bit mode), and raises ValueError for what AI84 cannot do.
+The layers are assigned in the order in which they run, because checkpoints list them in that order.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+import ai84
+
+PLANES_PLUS_FC_INPUTS = 127
+"""ai84net5 uses the 128 kernels that each processor's mask RAM holds (AI84 hardware reference 9.1); one stays spare."""
+
+
+class Ai84Net(nn.Module):
+    """A chain of accelerator layers followed by the classification layer in software.
+
+    Args:
+        convs: the accelerator layers by name, in execution order.
+    """
+
+    def __init__(
+        self, convs: dict[str, ai84.Conv2d], num_classes: int, dimensions: tuple[int, int], simulate: bool
+    ) -> None:
+        super().__init__()
+        height, width = dimensions
+        for name, conv in convs.items():
+            self.add_module(name, conv)
+            height, width = conv.output_side(height), conv.output_side(width)
+        self.conv_names = tuple(convs)
+        features = list(convs.values())[-1].settings.out_channels * height * width
+        self.fc = ai84.SoftwareLinear(features, num_classes, simulate=simulate)
+
+    def forward(self, data: Tensor) -> Tensor:
+        """Images [N, C, H, W] to scores [N, num_classes]."""
+        for name in self.conv_names:
+            data = self.get_submodule(name)(data)
+        scores: Tensor = self.fc(data.flatten(1))
+        return scores
+
+
+def padding_for(dimensions: tuple[int, int], other: int = 1) -> int:
+    """Padding 2 makes a 28-pixel image behave as a 32-pixel one behind the first pooling; every other size takes `other`."""
+    return 2 if dimensions[0] == 28 else other
+
+
+def require_square(dimensions: tuple[int, int], arch: str) -> None:
+    """Raise ValueError unless height and width are equal."""
+    if dimensions[0] != dimensions[1]:
+        raise ValueError(f"{arch} needs a square input; given dimensions={dimensions}")
+
+
+def ai84net5(
+    num_classes: int = 10,
+    num_channels: int = 3,
+    dimensions: tuple[int, int] = (28, 28),
+    bias: bool = False,
+    simulate: bool = False,
+    planes: int = 60,
+    fc_inputs: int = 12,
+) -> Ai84Net:
+    """Four convolutions that fill AI84's weight memory: MNIST, Fashion-MNIST, CIFAR-10."""
+    require_square(dimensions, "ai84net5")
+    if planes + num_channels > ai84.MAX_CHANNELS or planes + fc_inputs > PLANES_PLUS_FC_INPUTS:
+        raise ValueError(
+            f"ai84net5 needs planes + num_channels <= {ai84.MAX_CHANNELS} and planes + fc_inputs <= {PLANES_PLUS_FC_INPUTS}; "
+            f"given planes={planes}, num_channels={num_channels}, fc_inputs={fc_inputs}"
+        )
+    common = {"bias": bias, "simulate": simulate}
+    middle = PLANES_PLUS_FC_INPUTS + 1 - planes - fc_inputs
+    convs = {
+        "conv1": ai84.FusedConv2dReLU(
+            num_channels, planes, 3, padding=1, weight_range=ai84.FIRST_CONV_WEIGHTS, **common
+        ),
+        "conv2": ai84.FusedMaxPoolConv2dReLU(planes, planes, 3, padding=padding_for(dimensions), **common),
+        "conv3": ai84.FusedMaxPoolConv2dReLU(planes, middle, 3, padding=1, **common),
+        "conv4": ai84.FusedAvgPoolConv2dReLU(middle, fc_inputs, 3, padding=1, **common),
+    }
+    return Ai84Net(convs, num_classes, dimensions, simulate)
+
+
+def ai84net7(
+    num_classes: int = 7,
+    num_channels: int = 1,
+    dimensions: tuple[int, int] = (64, 64),
+    bias: bool = False,
+    simulate: bool = False,
+    fc_inputs: int = 30,
+) -> Ai84Net:
+    """Six convolutions for keyword spotting on 64x64 images of sound."""
+    require_square(dimensions, "ai84net7")
+    common = {"padding": 1, "bias": bias, "simulate": simulate}
+    convs = {
+        "conv1": ai84.FusedConv2dReLU(num_channels, 15, 3, weight_range=ai84.FIRST_CONV_WEIGHTS, **common),
+        "conv2": ai84.FusedMaxPoolConv2dReLU(15, 30, 3, **common | {"padding": padding_for(dimensions)}),
+        "conv3": ai84.FusedMaxPoolConv2dReLU(30, 60, 3, **common),
+        "conv4": ai84.FusedMaxPoolConv2dReLU(60, 30, 3, **common),
+        "conv5": ai84.FusedMaxPoolConv2dReLU(30, 30, 3, **common),
+        "conv6": ai84.FusedConv2dReLU(30, fc_inputs, 3, **common),
+    }
+    return Ai84Net(convs, num_classes, dimensions, simulate)
+
+
+def three_layers(
+    planes: int,
+    fc_inputs: int,
+    num_classes: int,
+    num_channels: int,
+    dimensions: tuple[int, int],
+    bias: bool,
+    simulate: bool,
+) -> Ai84Net:
+    """The common shape of the small networks: two convolutions of `planes` channels and one of `fc_inputs` after 4x4 pooling."""
+    common = {"bias": bias, "simulate": simulate}
+    convs = {
+        "conv1": ai84.FusedConv2dReLU(
+            num_channels, planes, 3, padding=1, weight_range=ai84.FIRST_CONV_WEIGHTS, **common
+        ),
+        "conv2": ai84.FusedMaxPoolConv2dReLU(planes, planes, 3, padding=padding_for(dimensions), **common),
+        "conv3": ai84.FusedMaxPoolConv2dReLU(planes, fc_inputs, 3, pool_size=4, pool_stride=4, padding=1, **common),
+    }
+    return Ai84Net(convs, num_classes, dimensions, simulate)
+
+
+def ai84netsmall(
+    num_classes: int = 10,
+    num_channels: int = 1,
+    dimensions: tuple[int, int] = (28, 28),
+    bias: bool = False,
+    simulate: bool = False,
+) -> Ai84Net:
+    """Three convolutions of 16 channels for MNIST."""
+    require_square(dimensions, "ai84netsmall")
+    return three_layers(16, 12, num_classes, num_channels, dimensions, bias, simulate)
+
+
+def ai84netextrasmall(
+    num_classes: int = 10,
+    num_channels: int = 1,
+    dimensions: tuple[int, int] = (28, 28),
+    bias: bool = False,
+    simulate: bool = False,
+) -> Ai84Net:
+    """Three convolutions of 8 channels, for about 1 microjoule per inference."""
+    require_square(dimensions, "ai84netextrasmall")
+    return three_layers(8, 8, num_classes, num_channels, dimensions, bias, simulate)
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A network that `train.py --model` can choose; `min_input` is the smallest height or width that it accepts."""
+
+    name: str
+    constructor: Callable[..., Ai84Net]
+    min_input: int
+
+
+models = (
+    ModelRecord("ai84net5", ai84net5, 12),
+    ModelRecord("ai84net7", ai84net7, 32),
+    ModelRecord("ai84netsmall", ai84netsmall, 16),
+    ModelRecord("ai84netextrasmall", ai84netextrasmall, 16),
+)

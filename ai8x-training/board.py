@@ -1,0 +1,69 @@
+"""TensorBoard events of a run, with the tags of the first generation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+import figures
+from evaluation import Evaluation
+from loop import Step
+
+
+class Board:
+    """Writes events into a log directory, or nothing when `directory` is None."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self.writer = None
+        if directory is not None:
+            # Imported here because it takes seconds and --no-tensorboard does without.
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(str(directory))
+
+    def scalars(self, values: dict[str, float], position: int) -> None:
+        """One point of every curve."""
+        if self.writer is not None:
+            for tag, value in values.items():
+                self.writer.add_scalar(tag, value, position)
+
+    def command_line(self, text: str) -> None:
+        """The command line, as text."""
+        if self.writer is not None:
+            self.writer.add_text("Command line", text, 0)
+
+    def training(self, step: Step) -> None:
+        """The state of an epoch after a batch."""
+        self.scalars(
+            {
+                "Performance/Training/Overall_Loss": step.loss,
+                "Performance/Training/Objective_Loss": step.loss,
+                "Performance/Training/Top1": step.top1,
+                "Performance/Training/LR": step.learning_rate,
+                "Performance/Training/Time": step.seconds / step.number,
+            },
+            step.epoch * step.count + step.number,
+        )
+
+    def validation(self, result: Evaluation, epoch: int) -> None:
+        """The validation after an epoch."""
+        self.scalars(
+            {
+                "Performance/Validation/Loss": result.loss,
+                "Performance/Validation/Top1": result.top1,
+                "Performance/Validation/Top5": result.top5,
+            },
+            epoch,
+        )
+
+    def confusion(self, matrix: Tensor, classes: Sequence[str], epoch: int) -> None:
+        """The confusion matrix as an image."""
+        if self.writer is not None:
+            image: np.ndarray = figures.confusion_image(matrix, classes)
+            self.writer.add_image("Validation/ConfusionMatrix", image, epoch, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flush and close the file."""
+        if self.writer is not None:
+            self.writer.close()

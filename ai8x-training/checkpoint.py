@@ -1,0 +1,145 @@
+"""Checkpoints: one dictionary of tensors and plain containers, described in docs/checkpoint-format.md."""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from errors import UserError
+from files import replacing
+
+WRAPPER_PREFIXES = ("module.", "_orig_mod.")
+OLD_FC_NAMES = {"fc.weight": "fc.linear.weight", "fc.bias": "fc.linear.bias"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint as read from `path`.
+
+    Attributes:
+        epoch: index of the last finished epoch, from 0.
+        arch: name of the network, lower case; empty when the file does not say.
+        weights: parameters by today's names (float32 on the CPU).
+        optimizer_state, optimizer_type: of the optimizer; None where the file has none.
+        extras: accuracy, quantization, options of the run.
+    """
+
+    path: Path
+    epoch: int
+    arch: str
+    weights: Mapping[str, Tensor]
+    optimizer_state: dict[str, Any] | None
+    optimizer_type: str | None
+    extras: Mapping[str, Any]
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the weights are the integers of the quantizer: all whole numbers, and more than -1, 0 and 1."""
+        return all(bool((w == w.round()).all()) for w in self.weights.values()) and any(
+            bool((w.abs() > 1).any()) for w in self.weights.values()
+        )
+
+
+def to_plain(value: Any) -> Any:
+    """A copy of nested dictionaries and lists whose tensors are contiguous and on the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+    if isinstance(value, dict):
+        return {key: to_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def save(
+    path: Path,
+    model: nn.Module,
+    arch: str,
+    epoch: int,
+    optimizer: torch.optim.Optimizer | None,
+    compression_sched: dict[str, Any],
+    extras: dict[str, Any],
+) -> None:
+    """Write a checkpoint atomically; it holds no class, so that `torch.load(weights_only=True)` reads it."""
+    contents: dict[str, Any] = {"epoch": epoch, "arch": arch, "state_dict": to_plain(dict(model.state_dict()))}
+    if optimizer is not None:
+        contents["optimizer_state_dict"] = to_plain(optimizer.state_dict())
+        contents["optimizer_type"] = type(optimizer).__name__
+    contents |= {"compression_sched": compression_sched, "extras": extras}
+    with replacing(path) as scratch:
+        torch.save(contents, scratch)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint of today or of the first generation onto the CPU, without running code from it.
+
+    Raises UserError when the file is missing, damaged, or holds more than tensors and plain containers.
+    """
+    contents = read_contents(path)
+    if not isinstance(contents, dict) or not isinstance(contents.get("state_dict"), dict):
+        raise UserError(f"{path}: is no checkpoint, it must hold a dictionary with the key 'state_dict'")
+    optimizer_type = contents.get("optimizer_type")
+    return Checkpoint(
+        path=path,
+        epoch=int(contents.get("epoch") or 0),
+        arch=str(contents.get("arch", "")).lower(),
+        weights=today_names(contents["state_dict"]),
+        optimizer_state=contents.get("optimizer_state_dict"),
+        optimizer_type=optimizer_type.__name__ if isinstance(optimizer_type, type) else optimizer_type,
+        extras=contents.get("extras") or {},
+    )
+
+
+def read_contents(path: Path) -> Any:
+    """What torch.load finds; the first generation stored the optimizer's class, so SGD and Adam are let through."""
+    try:
+        with torch.serialization.safe_globals([torch.optim.SGD, torch.optim.Adam]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such checkpoint") from error
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise UserError(f"{path}: cannot be read as a checkpoint ({str(error).splitlines()[0]})") from error
+
+
+def today_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters by the names that the layers of today use; see docs/checkpoint-format.md."""
+    weights = {}
+    for key, tensor in state_dict.items():
+        name = key
+        for prefix in WRAPPER_PREFIXES:
+            name = name.removeprefix(prefix)
+        weights[OLD_FC_NAMES.get(name, name)] = tensor.float()
+    return weights
+
+
+def load_weights(model: nn.Module, checkpoint: Checkpoint, arch: str) -> None:
+    """Copy the weights of `checkpoint` into `model`; UserError unless names and shapes are exactly those of `arch`."""
+    if checkpoint.arch and checkpoint.arch != arch:
+        raise UserError(f"{checkpoint.path}: is a checkpoint of {checkpoint.arch}; given --model {arch}")
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in checkpoint.weights.items()}
+    if wanted != given:
+        differences = sorted(set(wanted.items()) ^ set(given.items()))
+        lines = [
+            f"  {name}: the file has {given.get(name, 'nothing')}, the network {wanted.get(name, 'nothing')}"
+            for name in dict.fromkeys(name for name, _ in differences)
+        ]
+        raise UserError(
+            f"{checkpoint.path}: does not fit this {arch} (input size, classes and --use-bias must be those of the "
+            "training):\n" + "\n".join(lines)
+        )
+    model.load_state_dict(dict(checkpoint.weights))
+
+
+def require_quantized(checkpoint: Checkpoint, simulate: bool) -> None:
+    """UserError when an exact 8-bit evaluation is given float weights, or a float one is given quantized weights."""
+    if simulate and not checkpoint.quantized:
+        raise UserError(
+            f"{checkpoint.path}: -8 needs the integer weights that ai84ize.py writes; these are float weights"
+        )
+    if not simulate and checkpoint.quantized:
+        raise UserError(f"{checkpoint.path}: holds quantized weights; evaluate them with -8")

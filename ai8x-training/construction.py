@@ -1,0 +1,88 @@
+"""Builds what a run needs from its options: compute device, data, network, optimizer."""
+
+import argparse
+import secrets
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+import ai84net
+import loop
+import pipeline
+from datasets import REGISTRY, DataSet, ImageSet
+from errors import UserError
+
+
+@dataclass(frozen=True)
+class Images:
+    """The three parts of a data set; `validation` is the test set when nothing was split off."""
+
+    training: ImageSet
+    validation: ImageSet
+    test: ImageSet
+
+
+def compute_device(options: argparse.Namespace) -> torch.device:
+    """CUDA where there is one and --cpu is not given, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() and not options.cpu else "cpu")
+
+
+def random_seed() -> int:
+    """A seed for a run that was given none."""
+    return secrets.randbelow(2**31)
+
+
+def seed_everything(seed: int, deterministic: bool) -> None:
+    """Seed PyTorch, from which the weights are drawn; with `deterministic`, use only algorithms that repeat their results."""
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = not deterministic
+
+
+def load_images(options: argparse.Namespace, seed: int, device: torch.device) -> Images:
+    """Read the data set and split the validation images off the training set."""
+    training, test = REGISTRY[options.dataset].load(options.data)
+    if not len(training) or not len(test):
+        raise UserError(
+            f"the data set {options.dataset} is empty: {len(training)} training and {len(test)} test images"
+        )
+    training, validation = pipeline.split(training, options.validation_split, seed)
+    return Images(training.to(device), (validation if len(validation) else test).to(device), test.to(device))
+
+
+def build_model(options: argparse.Namespace, device: torch.device) -> nn.Module:
+    """The network for the data set's images, in float or (`-8`) exact 8-bit mode; UserError when AI84 cannot hold it."""
+    dataset: DataSet = REGISTRY[options.dataset]
+    record = next(model for model in ai84net.models if model.name == options.arch)
+    channels, height, width = dataset.input
+    if min(height, width) < record.min_input:
+        raise UserError(
+            f"{options.arch} needs images of at least {record.min_input} x {record.min_input} pixels; "
+            f"{dataset.name} has {height} x {width}"
+        )
+    try:
+        model = record.constructor(
+            num_classes=len(dataset.classes),
+            num_channels=channels,
+            dimensions=(height, width),
+            bias=options.use_bias,
+            simulate=options.simulate,
+        )
+    except ValueError as error:
+        raise UserError(f"{options.arch} for {dataset.name}: {error}") from error
+    return model.to(device, memory_format=torch.channels_last)
+
+
+def build_optimizer(options: argparse.Namespace, model: nn.Module) -> torch.optim.Optimizer:
+    """SGD with momentum, or Adam."""
+    if options.optimizer == "SGD":
+        return torch.optim.SGD(
+            model.parameters(), lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay
+        )
+    return torch.optim.Adam(model.parameters(), lr=options.lr, weight_decay=options.weight_decay)
+
+
+def use_bfloat16(options: argparse.Namespace, device: torch.device) -> bool:
+    """Whether training computes in bfloat16."""
+    return options.precision == "bfloat16" or (options.precision == "auto" and loop.fast_bfloat16(device))

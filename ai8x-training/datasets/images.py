@@ -1,0 +1,66 @@
+"""Labelled images in memory, the form in which every data set reaches training."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from errors import UserError
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images as uint8 [N, C, H, W] with values 0..255, and their labels as int64 [N]."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise UserError(
+                "a data set must give images as uint8 values 0..255 of shape [N, C, H, W], because the 8-bit input is made "
+                f"from them; given {self.images.dtype} of shape {tuple(self.images.shape)}"
+            )
+        if self.labels.shape != (len(self.images),):
+            raise UserError(
+                f"a data set must give one label per image; given {len(self.images)} images and "
+                f"labels of shape {tuple(self.labels.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def select(self, indices: Tensor | slice) -> "ImageSet":
+        """The images and labels at `indices`, in that order."""
+        return ImageSet(self.images[indices], self.labels[indices])
+
+    def to(self, device: torch.device) -> "ImageSet":
+        """The same on another compute device."""
+        return ImageSet(self.images.to(device), self.labels.to(device))
+
+
+Loader = Callable[[Path], tuple[ImageSet, ImageSet]]
+"""A function from the data folder to (training set, test set); raises UserError."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set that `train.py --dataset` can choose.
+
+    Attributes:
+        name: what the command line calls it.
+        input: shape (C, H, W) of one image.
+        classes: the name of each class, by label.
+        load: reads (training set, test set), looking in the folder it is given first.
+        horizontal_flip: whether a mirrored image keeps its label, so that training may mirror images.
+        crop_padding: how many black pixels training may shift an image by, at most.
+    """
+
+    name: str
+    input: tuple[int, int, int]
+    classes: tuple[str, ...]
+    load: Loader
+    horizontal_flip: bool
+    crop_padding: int

@@ -1,0 +1,65 @@
+"""Accuracy, loss and confusion of a network on a set of images."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import ai8x
+import pipeline
+from datasets import ImageSet
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network did with N images.
+
+    Attributes:
+        scores: raw output per image in data-set order, [N, classes]; integers (int32) in exact 8-bit mode, else float32.
+        labels: the true classes, int64 [N].
+    """
+
+    scores: Tensor
+    labels: Tensor
+
+    @property
+    def predictions(self) -> Tensor:
+        """The class with the highest score per image (the first one of equals), int64 [N]."""
+        return self.scores.argmax(1)
+
+    @property
+    def correct(self) -> int:
+        """Number of images whose predicted class is the true one."""
+        return int((self.predictions == self.labels).sum())
+
+    @property
+    def top1(self) -> float:
+        """Percentage of images whose predicted class is the true one."""
+        return 100 * self.correct / len(self.labels)
+
+    @property
+    def top5(self) -> float:
+        """Percentage of images whose true class is among the five highest scores (all classes where there are fewer)."""
+        best = self.scores.float().topk(min(5, self.scores.shape[1])).indices
+        return 100 * int((best == self.labels[:, None]).any(1).sum()) / len(self.labels)
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy; integer scores are read in Q8.7, so that it compares with the float network's."""
+        scores = self.scores.float() / (1 if self.scores.is_floating_point() else ai8x.FULL_SCALE)
+        return float(F.cross_entropy(scores, self.labels))
+
+    @property
+    def confusion(self) -> Tensor:
+        """Counts by true class (row) and predicted class (column), int64 [classes, classes]."""
+        classes = self.scores.shape[1]
+        return torch.bincount(self.labels * classes + self.predictions, minlength=classes**2).view(classes, classes)
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, image_set: ImageSet, batch_size: int, simulate: bool) -> Evaluation:
+    """Run all images through `model`, which must have been built with the same `simulate`."""
+    model.eval()
+    scores = torch.cat([model(data).cpu() for data, _ in pipeline.ordered_batches(image_set, batch_size, simulate)])
+    return Evaluation(scores.int() if simulate else scores.float(), image_set.labels.cpu())

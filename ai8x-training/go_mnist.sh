@@ -1,0 +1,7 @@
+#!/bin/sh
+# Trains ai84net5 on MNIST: the full recipe, 200 epochs. What is given on the command line is appended and wins,
+# for example: ./go_mnist.sh --epochs 20 --seed 1
+set -e
+cd "$(dirname "$0")"
+exec python3 train.py --model ai84net5 --dataset MNIST --device 84 --epochs 200 --batch-size 128 \
+    --optimizer Adam --lr 0.006 --compress schedules/onecycle.yaml --deterministic --confusion "$@"

@@ -1,0 +1,157 @@
+"""One epoch of training."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import ai84
+import pipeline
+from datasets import ImageSet
+from distiller import CompressionScheduler
+from errors import UserError
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far an epoch is: after batch `number` of `count`; loss and top1 are means since the start of the epoch."""
+
+    epoch: int
+    number: int
+    count: int
+    loss: float
+    top1: float
+    learning_rate: float
+    images: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """A finished epoch: mean loss, training accuracy in percent, images seen, wall time and processor time in seconds."""
+
+    loss: float
+    top1: float
+    images: int
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def images_per_second(self) -> float:
+        """Training speed."""
+        return self.images / self.seconds
+
+    @property
+    def busy_cores(self) -> float:
+        """How many processor cores were busy, on average."""
+        return self.cpu_seconds / self.seconds
+
+
+@dataclass
+class Totals:
+    """Sums over the images of an epoch so far."""
+
+    images: int = 0
+    loss: float = 0.0
+    correct: int = 0
+
+    def add(self, loss: float, scores: Tensor, labels: Tensor) -> None:
+        """Count one batch with its mean `loss`."""
+        self.images += len(labels)
+        self.loss += loss * len(labels)
+        self.correct += int((scores.argmax(1) == labels).sum())
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean loss per image."""
+        return self.loss / self.images
+
+    @property
+    def top1(self) -> float:
+        """Accuracy in percent."""
+        return 100 * self.correct / self.images
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """What an epoch needs and what stays the same between epochs; see `train_epoch`."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: CompressionScheduler | None
+    training_set: ImageSet
+    augmentation: pipeline.Augmentation
+    batch_size: int
+    seed: int
+    bfloat16: bool
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch, the smaller last one included."""
+        return -(-len(self.training_set) // self.batch_size)
+
+    def train_epoch(self, epoch: int, report: Callable[[Step], None]) -> EpochResult:
+        """Train for one epoch; `report` is called after every batch. UserError when the loss is no longer a number."""
+        self.model.train()
+        totals, start, cpu_start = Totals(), time.perf_counter(), cpu_seconds()
+        batches = pipeline.training_batches(self.training_set, self.augmentation, self.batch_size, self.seed, epoch)
+        for number, (data, labels) in enumerate(batches, 1):
+            learning_rate = self.optimizer.param_groups[0]["lr"]
+            loss, scores = self.train_batch(data, labels)
+            if not torch.isfinite(loss):
+                raise UserError(
+                    f"the loss is {float(loss)} in epoch {epoch}, batch {number}: training has diverged; "
+                    f"lower the learning rate (it was {learning_rate:g}), then resume or start again"
+                )
+            totals.add(float(loss), scores, labels)
+            if self.scheduler is not None:
+                self.scheduler.on_minibatch_end(epoch)
+            report(
+                Step(
+                    epoch,
+                    number,
+                    self.steps_per_epoch,
+                    totals.mean_loss,
+                    totals.top1,
+                    learning_rate,
+                    totals.images,
+                    time.perf_counter() - start,
+                )
+            )
+        if self.scheduler is not None:
+            self.scheduler.on_epoch_end(epoch)
+        return EpochResult(
+            totals.mean_loss, totals.top1, totals.images, time.perf_counter() - start, cpu_seconds() - cpu_start
+        )
+
+    def train_batch(self, data: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One optimizer step, after which the weights are moved back into the range that 8 bits hold."""
+        with self.autocast():
+            scores = self.model(data)
+        loss = F.cross_entropy(scores.float(), labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        ai84.project_parameters(self.model)
+        return loss.detach(), scores.detach()
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """bfloat16 arithmetic for the network, where it is on."""
+        return torch.autocast("cpu", torch.bfloat16) if self.bfloat16 else nullcontext()
+
+
+def cpu_seconds() -> float:
+    """Processor time that this process has used."""
+    times = os.times()
+    return times.user + times.system
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether `device` is a processor with bfloat16 instructions, on which training in bfloat16 is about twice as fast."""
+    capabilities = torch.cpu.get_capabilities()
+    return device.type == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))

@@ -1,0 +1,259 @@
+"""The command line of train.py."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import ai84net
+from datasets import REGISTRY
+
+EXAMPLES = """\
+examples:
+  train:     ./train.py --model ai84net5 --dataset FashionMNIST --epochs 20 --optimizer Adam --lr 0.003 \\
+                 --compress schedules/onecycle.yaml --seed 1
+  continue:  the same command with --resume-from logs/latest/checkpoint.pth.tar
+  evaluate:  ./train.py --model ai84net5 --dataset FashionMNIST --evaluate --exp-load-weights-from logs/latest/best.pth.tar
+  8-bit:     the same with -8 and the file that ai84ize.py wrote
+"""
+
+
+def fraction(text: str) -> float:
+    """A number in [0, 1)."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 0 and less than 1; given {text}")
+    return value
+
+
+def positive(text: str) -> int:
+    """An integer of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1; given {text}")
+    return value
+
+
+def natural(text: str) -> int:
+    """An integer of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0; given {text}")
+    return value
+
+
+def one_of(names: Sequence[str]) -> dict[str, str]:
+    """The accepted spellings: every name by its lower-case form."""
+    return {name.lower(): name for name in names}
+
+
+def choice(what: str, names: Sequence[str]) -> "type[argparse.Action]":
+    """An action that accepts one of `names` in upper or lower case and stores it as listed."""
+
+    class Choice(argparse.Action):
+        def __call__(self, parser, namespace, value, option_string=None):  # type: ignore[no-untyped-def]
+            if value.lower() not in one_of(names):
+                parser.error(f"argument {option_string}: there is no {what} {value!r}; choose from {', '.join(names)}")
+            setattr(namespace, self.dest, one_of(names)[value.lower()])
+
+    return Choice
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with all options, in groups."""
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description="Train or evaluate a network for the AI84 accelerator.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_model_options(parser.add_argument_group("model, data, device"))
+    add_training_options(parser.add_argument_group("training"))
+    add_start_options(parser.add_argument_group("start and resume"))
+    add_evaluation_options(parser.add_argument_group("evaluation"))
+    add_output_options(parser.add_argument_group("output"))
+    return parser
+
+
+def add_model_options(group: argparse._ArgumentGroup) -> None:
+    """Which network, on which images, for and on which device."""
+    models = [model.name for model in ai84net.models]
+    group.add_argument(
+        "-a",
+        "--arch",
+        "--model",
+        dest="arch",
+        required=True,
+        action=choice("model", models),
+        metavar="NAME",
+        help=f"network: {', '.join(models)}",
+    )
+    group.add_argument(
+        "--dataset",
+        required=True,
+        action=choice("data set", list(REGISTRY)),
+        metavar="NAME",
+        help=f"data set: {', '.join(REGISTRY)}",
+    )
+    group.add_argument(
+        "--data",
+        type=Path,
+        default=Path("data"),
+        metavar="DIR",
+        help="folder of the data sets; what is missing is downloaded into it [data]",
+    )
+    group.add_argument(
+        "--device",
+        action=choice("device", ["84", "AI84"]),
+        default="84",
+        metavar="DEVICE",
+        help="accelerator that the network must fit: 84 or AI84 [84]",
+    )
+    group.add_argument(
+        "--use-bias", action="store_true", help="give the convolutions a bias (on AI84 worth at most one step)"
+    )
+    group.add_argument("--cpu", action="store_true", help="compute on the CPU even where there is CUDA")
+    group.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="arithmetic of training; auto is bfloat16 on a CPU that has it, else float32 [auto]",
+    )
+
+
+def add_training_options(group: argparse._ArgumentGroup) -> None:
+    """How to train."""
+    group.add_argument(
+        "--epochs", type=positive, default=90, metavar="N", help="length of the run, also when resuming [90]"
+    )
+    group.add_argument("-b", "--batch-size", type=positive, default=256, metavar="N", help="images per step [256]")
+    group.add_argument(
+        "--optimizer",
+        action=choice("optimizer", ["SGD", "Adam"]),
+        default="SGD",
+        metavar="NAME",
+        help="SGD or Adam [SGD]",
+    )
+    group.add_argument(
+        "--lr", "--learning-rate", type=float, default=0.1, metavar="X", help="initial learning rate [0.1]"
+    )
+    group.add_argument("--momentum", type=float, default=0.9, metavar="X", help="momentum of SGD [0.9]")
+    group.add_argument(
+        "--wd", "--weight-decay", dest="weight_decay", type=float, metavar="X", help="weight decay [SGD: 1e-4, Adam: 0]"
+    )
+    group.add_argument("--compress", type=Path, metavar="FILE", help="schedule: a Distiller YAML file, see schedules/")
+    group.add_argument(
+        "--no-augmentation", action="store_true", help="train on the images as they are, not shifted or mirrored"
+    )
+    group.add_argument(
+        "--validation-split",
+        "--valid-size",
+        "--vs",
+        dest="validation_split",
+        type=fraction,
+        default=0.1,
+        metavar="X",
+        help="fraction of the training images that choose the best epoch; with 0 the test set chooses it [0.1]",
+    )
+    group.add_argument(
+        "--seed", type=natural, metavar="N", help="seed of everything random [a random one, which is logged]"
+    )
+    group.add_argument(
+        "--deterministic",
+        "--det",
+        action="store_true",
+        help="same seed, same numbers, also on CUDA; the seed is 0 where --seed is not given",
+    )
+
+
+def add_start_options(group: argparse._ArgumentGroup) -> None:
+    """Where the weights come from."""
+    start = group.add_mutually_exclusive_group()
+    start.add_argument(
+        "--resume-from",
+        metavar="FILE",
+        help="continue an interrupted run from its checkpoint.pth.tar; 'auto' finds the newest run of the same "
+        "name and options under --out-dir, and starts a new one when there is none",
+    )
+    start.add_argument("--exp-load-weights-from", type=Path, metavar="FILE", help="start from these weights at epoch 0")
+    group.add_argument(
+        "--reset-optimizer",
+        action="store_true",
+        help="with --resume-from: keep only the weights, start at epoch 0 with a fresh optimizer",
+    )
+
+
+def add_evaluation_options(group: argparse._ArgumentGroup) -> None:
+    """What to do with a trained network."""
+    group.add_argument(
+        "-e",
+        "--evaluate",
+        action="store_true",
+        help="evaluate the weights of --exp-load-weights-from on the test set, and stop",
+    )
+    group.add_argument(
+        "-8",
+        "--8-bit-mode",
+        dest="simulate",
+        action="store_true",
+        help="with --evaluate: compute with the integers of the device, on weights that ai84ize.py wrote",
+    )
+    group.add_argument("--truncate-testset", action="store_true", help="with --evaluate: only the first test image")
+    group.add_argument(
+        "--save-sample",
+        type=natural,
+        metavar="N",
+        help="with -8 --evaluate: write test image N as sample_<data set>.npy, and .json with its class",
+    )
+    group.add_argument(
+        "--save-scores",
+        type=Path,
+        metavar="FILE.npy",
+        help="with --evaluate: write the network's output for every test image, in order",
+    )
+    group.add_argument("--json", type=Path, metavar="FILE", help="with --evaluate: write accuracy and loss as JSON")
+
+
+def add_output_options(group: argparse._ArgumentGroup) -> None:
+    """What to write and to print."""
+    group.add_argument(
+        "--confusion", action="store_true", help="confusion matrix of the test set, to log and TensorBoard"
+    )
+    group.add_argument("-p", "--print-freq", type=positive, default=10, metavar="N", help="report every N batches [10]")
+    group.add_argument("-n", "--name", metavar="NAME", help="prefix of the log directory")
+    group.add_argument(
+        "-o", "--out-dir", type=Path, default=Path("logs"), metavar="DIR", help="where log directories go [logs]"
+    )
+    group.add_argument("--no-tensorboard", action="store_true", help="write no TensorBoard events")
+
+
+def check_combination(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Exit with status 2 for options that do not go together."""
+    evaluating = {
+        "-8": options.simulate,
+        "--truncate-testset": options.truncate_testset,
+        "--json": options.json,
+        "--save-scores": options.save_scores,
+        "--save-sample": options.save_sample is not None,
+    }
+    for name, given in evaluating.items():
+        if given and not options.evaluate:
+            parser.error(f"{name} needs --evaluate")
+    if options.save_sample is not None and not options.simulate:
+        parser.error("--save-sample needs -8: the sample holds the device's integers")
+    if options.evaluate and options.exp_load_weights_from is None:
+        parser.error("--evaluate needs --exp-load-weights-from FILE")
+    if options.reset_optimizer and options.resume_from is None:
+        parser.error("--reset-optimizer needs --resume-from")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of a command line; exits with status 2 when they are wrong."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    check_combination(parser, options)
+    options.data = options.data.expanduser()
+    if options.weight_decay is None:
+        options.weight_decay = 1e-4 if options.optimizer == "SGD" else 0.0
+    if options.seed is None and options.deterministic:
+        options.seed = 0
+    return options

@@ -1,0 +1,82 @@
+"""From data sets in memory to batches: split, shuffling, augmentation and normalisation, on whole batches of tensors."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import ai8x
+from datasets import DataSet, ImageSet
+
+SPLIT_STREAM = 2**32 - 1
+"""Takes the place of the epoch in the seed of the validation split, so that no epoch shares its random numbers."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images are varied: shifts of up to `crop_padding` pixels, and mirroring."""
+
+    crop_padding: int
+    horizontal_flip: bool
+
+    @classmethod
+    def of(cls, dataset: DataSet) -> "Augmentation":
+        """The augmentation that a data set asks for."""
+        return cls(dataset.crop_padding, dataset.horizontal_flip)
+
+
+def generator(seed: int, epoch: int) -> torch.Generator:
+    """Random numbers that depend on nothing but the run's seed and the epoch, so that a resumed run draws the same ones."""
+    state = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
+
+
+def split(training_set: ImageSet, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
+    """Divide at random into (training, validation) parts; validation gets floor(`fraction` * N) images."""
+    order = torch.randperm(len(training_set), generator=generator(seed, SPLIT_STREAM))
+    count = int(fraction * len(training_set))
+    return training_set.select(order[count:]), training_set.select(order[:count])
+
+
+def augment(images: Tensor, augmentation: Augmentation, random: torch.Generator) -> Tensor:
+    """Shift and mirror every image of a batch [N, C, H, W] on its own; what is shifted in is 0. Shape and type stay."""
+    count, _, height, width = images.shape
+    pad = augmentation.crop_padding
+    offsets = torch.randint(2 * pad + 1, (2, count, 1), generator=random)
+    mirrored = torch.rand((count, 1), generator=random) < (0.5 if augmentation.horizontal_flip else 0.0)
+    columns = torch.arange(width)
+    rows = offsets[0] + torch.arange(height)
+    columns = offsets[1] + torch.where(mirrored, columns.flip(0), columns)
+    index = (rows[:, :, None] * (width + 2 * pad) + columns[:, None, :]).flatten(1)[:, None, :].to(images.device)
+    padded = F.pad(images, (pad, pad, pad, pad)).flatten(2)
+    return padded.gather(2, index.expand(-1, images.shape[1], -1)).view(images.shape)
+
+
+def training_batches(
+    training_set: ImageSet,
+    augmentation: Augmentation,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch of (float input, labels), shuffled and augmented; the last batch may be smaller."""
+    random = generator(seed, epoch)
+    for indices in torch.randperm(len(training_set), generator=random).split(batch_size):
+        batch = training_set.select(indices.to(training_set.images.device))
+        yield to_input(augment(batch.images, augmentation, random), simulate=False), batch.labels
+
+
+def ordered_batches(image_set: ImageSet, batch_size: int, simulate: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    """All of (input, labels) in data-set order and unchanged, for float mode or (`simulate`) exact 8-bit mode."""
+    for start in range(0, len(image_set), batch_size):
+        batch = image_set.select(slice(start, start + batch_size))
+        yield to_input(batch.images, simulate), batch.labels
+
+
+def to_input(images: Tensor, simulate: bool) -> Tensor:
+    """Network input from uint8 images, in the channels-last memory layout that convolutions run fastest on."""
+    data = ai8x.normalize_8bit(images) if simulate else ai8x.normalize_float(images)
+    return data.contiguous(memory_format=torch.channels_last)

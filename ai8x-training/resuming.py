@@ -1,0 +1,98 @@
+"""Finds the run to continue, and puts a run back to where its checkpoint left it."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import checkpoint
+from checkpoint import Checkpoint
+from distiller import CompressionScheduler, Schedule
+from errors import UserError
+
+log = logging.getLogger(__name__)
+
+LAST = "checkpoint.pth.tar"
+BEST = "best.pth.tar"
+
+
+def settings(options: argparse.Namespace, schedule: Schedule | None, seed: int | None) -> dict[str, Any]:
+    """What decides the numbers of a run, as plain values; a checkpoint carries it as extras.run."""
+    return {
+        "arch": options.arch,
+        "dataset": options.dataset,
+        "device": options.device,
+        "use_bias": options.use_bias,
+        "epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "optimizer": options.optimizer,
+        "lr": options.lr,
+        "momentum": options.momentum,
+        "weight_decay": options.weight_decay,
+        "seed": seed,
+        "augmentation": not options.no_augmentation,
+        "validation_split": options.validation_split,
+        "schedule": schedule.text if schedule else None,
+    }
+
+
+def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """The settings in which two runs differ; a seed that is None differs from none."""
+    return [
+        f"{key} is {ours[key]!r}, the checkpoint's was {theirs.get(key)!r}"
+        for key in ours
+        if ours[key] != theirs.get(key) and not (key == "seed" and ours[key] is None)
+    ]
+
+
+def find_automatically(out_dir: Path, name: str | None, ours: dict[str, Any]) -> Checkpoint | None:
+    """The checkpoint of the newest run in `out_dir` that has this name and these settings, finished or not."""
+    prefix = f"{name}___" if name else ""
+    for path in sorted(out_dir.glob(f"{prefix}[0-9]*/{LAST}"), reverse=True):
+        found = checkpoint.load(path)
+        if not differences(ours, found.extras.get("run", {})):
+            return found
+    return None
+
+
+def choose(options: argparse.Namespace, ours: dict[str, Any]) -> Checkpoint | None:
+    """The checkpoint that --resume-from asks for; None to start anew."""
+    if options.resume_from is None:
+        return None
+    if options.resume_from == "auto":
+        return find_automatically(options.out_dir, options.name, ours)
+    found = checkpoint.load(Path(options.resume_from))
+    if "run" in found.extras:
+        for difference in differences(ours, found.extras["run"]):
+            log.warning("resuming with other settings than before: %s", difference)
+    return found
+
+
+def restore_optimizer(
+    found: Checkpoint, optimizer: torch.optim.Optimizer, scheduler: CompressionScheduler | None
+) -> None:
+    """Put optimizer and learning rate to where they were after the epochs of `found`; UserError when they do not fit."""
+    kind = type(optimizer).__name__
+    if found.optimizer_state is None or found.optimizer_type != kind:
+        raise UserError(
+            f"{found.path}: holds the state of optimizer {found.optimizer_type}; given --optimizer {kind}. "
+            "Give the optimizer of the checkpoint, or --reset-optimizer"
+        )
+    if scheduler is not None:
+        scheduler.replay(found.epoch + 1)
+    learning_rates = [group["lr"] for group in optimizer.param_groups]
+    try:
+        optimizer.load_state_dict(found.optimizer_state)
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{found.path}: the optimizer's state does not fit this network ({error})") from error
+    if scheduler is not None:
+        for group, learning_rate in zip(optimizer.param_groups, learning_rates, strict=True):
+            group["lr"] = learning_rate
+
+
+def log_directory(found: Checkpoint) -> Path | None:
+    """The log directory that `found` lies in, where the run goes on; None for a checkpoint from somewhere else."""
+    directory = found.path.parent
+    return directory if found.path.name == LAST and (directory / BEST).is_file() else None

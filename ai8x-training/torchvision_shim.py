@@ -1,0 +1,29 @@
+"""Lets torchvision be imported beside a CPU-only PyTorch; import this before torchvision.
+
+torchvision's wheel is built for CUDA. Beside a CPU-only PyTorch its compiled operators do not load, and `import torchvision`
+fails because it registers further functions for `torchvision::nms` and `torchvision::qnms`, which then do not exist. Declaring
+the two schemas first is enough: nothing here calls them, only torchvision's data set downloads are used.
+"""
+
+import importlib.util
+
+import torch
+
+SCHEMAS = {
+    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+
+
+def declare_operators() -> torch.library.Library | None:
+    """Declare the operators that torchvision's own library would bring; None when PyTorch has CUDA and that library loads."""
+    if torch.version.cuda or importlib.util.find_spec("torchvision") is None:
+        return None
+    library = torch.library.Library("torchvision", "DEF")
+    for schema in SCHEMAS.values():
+        library.define(schema)
+    return library
+
+
+LIBRARY = declare_operators()
+"""Kept alive here: the declarations last as long as this object."""

@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""Train or evaluate a network for the AI84 accelerator; `./train.py --help` lists the options."""
+
+import sys
+from collections.abc import Sequence
+
+import options
+import runlog
+import testing
+import training
+from errors import UserError
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit status."""
+    chosen = options.parse(arguments)
+    runlog.log_to_console()
+    try:
+        if chosen.evaluate:
+            testing.test(chosen)
+        else:
+            training.train(chosen, arguments)
+    except UserError as error:
+        print(f"train.py: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "\ntrain.py: interrupted; the checkpoint of the last finished epoch is intact, --resume-from continues from it",
+            file=sys.stderr,
+        )
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

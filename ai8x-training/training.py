@@ -1,0 +1,268 @@
+"""A whole training run: epochs, validation, checkpoints, final test."""
+
+import argparse
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import checkpoint
+import construction
+import figures
+import loop
+import pipeline
+import resuming
+import runlog
+from board import Board
+from checkpoint import Checkpoint
+from construction import Images
+from datasets import REGISTRY
+from distiller import CompressionScheduler, Schedule, read_schedule
+from distiller.scheduler import state_dict as scheduler_state
+from errors import UserError
+from evaluation import Evaluation, evaluate
+from files import write_json
+from loop import EpochResult, Trainer
+from progress import EpochProgress
+from resuming import BEST, LAST
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch so far, by validation accuracy in percent; of equals the latest."""
+
+    epoch: int
+    top1: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that stays the same during a run."""
+
+    options: argparse.Namespace
+    directory: Path
+    settings: dict[str, Any]
+    images: Images
+    trainer: Trainer
+    board: Board
+
+
+def train(options: argparse.Namespace, arguments: Sequence[str]) -> None:
+    """Do what a command line without --evaluate asks; UserError when that is not possible."""
+    schedule = read_schedule(options.compress) if options.compress else None
+    found = resuming.choose(options, resuming.settings(options, schedule, options.seed))
+    start = start_epoch(options, found)
+    if options.resume_from == "auto" and start == options.epochs:
+        assert found is not None
+        log.info("the run in %s is complete, there is nothing to do", found.path.parent)
+        return
+    if start >= options.epochs:
+        raise UserError(
+            f"{options.resume_from}: has {start} epochs, --epochs {options.epochs} asks for no more; give a higher "
+            "number"
+        )
+    directory = (resuming.log_directory(found) if found and start else None) or runlog.create(
+        options.out_dir, options.name
+    )
+    with runlog.log_file(directory):
+        runlog.link_latest(directory)
+        log.info("Log directory: %s", directory)
+        run_in(directory, options, arguments, schedule, found, start)
+
+
+def start_epoch(options: argparse.Namespace, found: Checkpoint | None) -> int:
+    """The first epoch to train."""
+    return 0 if found is None or options.reset_optimizer else found.epoch + 1
+
+
+def choose_seed(options: argparse.Namespace, found: Checkpoint | None) -> int:
+    """The given seed, else that of the run to continue, else a random one."""
+    if options.seed is not None:
+        return int(options.seed)
+    run = found.extras.get("run") if found else None
+    return int(run["seed"]) if run else construction.random_seed()
+
+
+def run_in(
+    directory: Path,
+    options: argparse.Namespace,
+    arguments: Sequence[str],
+    schedule: Schedule | None,
+    found: Checkpoint | None,
+    start: int,
+) -> None:
+    """Train in a log directory that exists."""
+    device = construction.compute_device(options)
+    seed = choose_seed(options, found)
+    runlog.log_environment(arguments, device)
+    log.info("Seed: %d", seed)
+    if schedule is not None:
+        (directory / "configs").mkdir(exist_ok=True)
+        shutil.copyfile(schedule.path, directory / "configs" / schedule.path.name)
+    construction.seed_everything(seed, options.deterministic)
+    images = construction.load_images(options, seed, device)
+    log_images(images)
+    trainer = build_trainer(options, schedule, images, seed, device)
+    best = restore(options, trainer, found, start, directory)
+    board = Board(None if options.no_tensorboard else directory)
+    board.command_line(" ".join(arguments))
+    run = Run(options, directory, resuming.settings(options, schedule, seed), images, trainer, board)
+    try:
+        finish(run, *train_epochs(run, start, best))
+    finally:
+        board.close()
+
+
+def log_images(images: Images) -> None:
+    """Say how many images each part has."""
+    log.info(
+        "Data set sizes: training %d, validation %d, test %d",
+        len(images.training),
+        len(images.validation),
+        len(images.test),
+    )
+    if images.validation is images.test:
+        log.warning("validation split is 0: the test set chooses the best epoch, so its final accuracy is optimistic")
+
+
+def build_trainer(
+    options: argparse.Namespace,
+    schedule: Schedule | None,
+    images: Images,
+    seed: int,
+    device: torch.device,
+) -> Trainer:
+    """Network, optimizer and schedule at their beginning."""
+    model = construction.build_model(options, device)
+    optimizer = construction.build_optimizer(options, model)
+    steps = -(-len(images.training) // options.batch_size)
+    scheduler = CompressionScheduler(schedule, optimizer, options.epochs, steps) if schedule else None
+    augmentation = (
+        pipeline.Augmentation(0, False)
+        if options.no_augmentation
+        else (pipeline.Augmentation.of(REGISTRY[options.dataset]))
+    )
+    bfloat16 = construction.use_bfloat16(options, device)
+    log.info("Training in %s", "bfloat16" if bfloat16 else "float32")
+    return Trainer(model, optimizer, scheduler, images.training, augmentation, options.batch_size, seed, bfloat16)
+
+
+def restore(
+    options: argparse.Namespace, trainer: Trainer, found: Checkpoint | None, start: int, directory: Path
+) -> Best:
+    """Load the weights to start from and, when resuming, the optimizer; returns the best epoch so far."""
+    source = found or (checkpoint.load(options.exp_load_weights_from) if options.exp_load_weights_from else None)
+    if source is not None:
+        checkpoint.load_weights(trainer.model, source, options.arch)
+        log.info("Weights from %s", source.path)
+    if found is None or start == 0:
+        return Best(-1, -1.0)
+    resuming.restore_optimizer(found, trainer.optimizer, trainer.scheduler)
+    log.info("Resuming at epoch %d", start)
+    if (directory / BEST).is_file():
+        return Best(found.extras["best_epoch"], found.extras["best_top1"])
+    return Best(-1, -1.0)
+
+
+def train_epochs(run: Run, start: int, best: Best) -> tuple[Best, list[EpochResult]]:
+    """Train from epoch `start` to the end, with a checkpoint after every epoch."""
+    results = []
+    for epoch in range(start, run.options.epochs):
+        with EpochProgress(epoch, run.options.epochs, run.options.print_freq) as progress:
+            result = run.trainer.train_epoch(epoch, lambda step, show=progress: report(run, step, show))
+        validation = evaluate(run.trainer.model, run.images.validation, run.options.batch_size, simulate=False)
+        best = Best(epoch, validation.top1) if validation.top1 >= best.top1 else best
+        save_epoch(run, epoch, validation.top1, best)
+        log_epoch(run, epoch, result, validation, best)
+        results.append(result)
+    return best, results
+
+
+def report(run: Run, step: loop.Step, progress: EpochProgress) -> None:
+    """Show a batch, and every so often draw it."""
+    progress.report(step)
+    if step.number % run.options.print_freq == 0 or step.number == step.count:
+        run.board.training(step)
+
+
+def save_epoch(run: Run, epoch: int, top1: float, best: Best) -> None:
+    """Write the checkpoints; the best one first, so that a run killed in between repeats the epoch and writes both."""
+    model = run.trainer.model
+    extras = {"current_top1": top1, "best_top1": best.top1, "best_epoch": best.epoch, "run": run.settings}
+    for name, optimizer in ((BEST, None), (LAST, run.trainer.optimizer)):
+        if name == LAST or best.epoch == epoch:
+            checkpoint.save(
+                run.directory / name, model, run.options.arch, epoch, optimizer, scheduler_state(model), extras
+            )
+
+
+def log_epoch(run: Run, epoch: int, result: EpochResult, validation: Evaluation, best: Best) -> None:
+    """Report an epoch that is over."""
+    log.info(
+        "--- epoch %d: %.1f s, %.0f images/s, %.2f cores busy; training loss %.4f, Top1 %.2f",
+        epoch,
+        result.seconds,
+        result.images_per_second,
+        result.busy_cores,
+        result.loss,
+        result.top1,
+    )
+    log_scores(validation)
+    nonzero = sum(int(parameter.count_nonzero()) for parameter in run.trainer.model.parameters())
+    log.info("==> Best [Top1: %.3f   Params: %d on epoch: %d]", best.top1, nonzero, best.epoch)
+    run.board.validation(validation, epoch)
+
+
+def log_scores(result: Evaluation) -> None:
+    """The line that the first generation's tools print for an evaluation."""
+    log.info("==> Top1: %.3f    Top5: %.3f    Loss: %.3f", result.top1, result.top5, result.loss)
+
+
+def finish(run: Run, best: Best, results: list[EpochResult]) -> None:
+    """Test the best weights and write the summary."""
+    path = run.directory / BEST
+    checkpoint.load_weights(run.trainer.model, checkpoint.load(path), run.options.arch)
+    test = evaluate(run.trainer.model, run.images.test, run.options.batch_size, simulate=False)
+    log.info("--- test of the best weights (epoch %d)", best.epoch)
+    log_scores(test)
+    if run.options.confusion:
+        save_confusion(run, test, best.epoch)
+    write_json(run.directory / "summary.json", summary(run, best, results, test))
+    log.info("Best weights: %s", path)
+
+
+def save_confusion(run: Run, test: Evaluation, epoch: int) -> None:
+    """Log, draw and store the confusion matrix."""
+    classes = REGISTRY[run.options.dataset].classes
+    log.info("==> Confusion:\n%s", figures.confusion_text(test.confusion, classes))
+    figures.save_confusion(test.confusion, classes, run.directory / "confusion.png")
+    run.board.confusion(test.confusion, classes, epoch)
+
+
+def summary(run: Run, best: Best, results: list[EpochResult], test: Evaluation) -> dict[str, Any]:
+    """The content of summary.json; speed is that of the epochs trained by this process."""
+    seconds = sum(result.seconds for result in results)
+    return {
+        "arch": run.options.arch,
+        "dataset": run.options.dataset,
+        "epochs": run.options.epochs,
+        "epochs_trained_now": len(results),
+        "seed": run.trainer.seed,
+        "best_epoch": best.epoch,
+        "best_top1": best.top1,
+        "test_top1": test.top1,
+        "test_correct": test.correct,
+        "test_images": len(test.labels),
+        "test_loss": test.loss,
+        "training_seconds": seconds,
+        "images_per_second": sum(result.images for result in results) / seconds,
+        "busy_cores": sum(result.cpu_seconds for result in results) / seconds,
+        "best": str(run.directory / BEST),
+        "checkpoint": str(run.directory / LAST),
+    }
