@@ -1,6 +1,6 @@
 """The devices as frozen data. Numbers in comments are sections of the AI84 hardware reference."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class Device:
     def instance_bytes(self) -> int:
         """Capacity of one data memory instance."""
         return 4 * self.instance_words
+
+    def at(self, base: int) -> "Device":
+        """The same device with its accelerator at another address."""
+        return replace(self, base=base)
 
     def group(self, group: int) -> int:
         """Address of a group; its first register is CTL (2.1)."""

@@ -1,0 +1,1 @@
+"""Emitters: they print a program as files and decide nothing."""

@@ -1,0 +1,71 @@
+"""A program as a test for RTL simulation (AI84 hardware reference 7.7, 12.5)."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..network import Network
+from ..operations import Program
+from .ctext import environment, network_summary
+
+MAX_NAME = 245  # characters of base directory plus name, below the limits of file systems
+
+
+def test_name(prefix: str, network: Network, directory: str) -> str:
+    """The prefix, then shape, pooling, padding and activation of every layer; shortened by a digest where too long."""
+    name = prefix
+    for layer in network.layers:
+        data_format = "b" if layer.index == 0 and network.data_format == "chw" else "l"
+        name += (
+            f"-{layer.in_channels}x{layer.height}x{layer.width}{data_format}_"
+            f"{layer.pool}{layer.pool_size}x{layer.pool_size}s{layer.pool_stride}p{layer.pad}"
+            f"m{layer.out_channels}{'_relu' if layer.relu else ''}"
+        )
+    if len(directory) + len(name) <= MAX_NAME:
+        return name
+    digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
+    return f"{name[: MAX_NAME - len(directory) - len(digest) - 1]}-{digest}"
+
+
+@dataclass(frozen=True)
+class Test:
+    """Everything that the files of one test say; `timeout` is in units of 10 ms."""
+
+    title: str
+    command: str
+    network: Network
+    program: Program
+    timeout: int
+
+
+def emit(test: Test, source: str, runtest: str) -> dict[str, bytes]:
+    """All files of a test folder by name."""
+    template = environment().get_template("test.c.j2")
+    text = template.render(test=test, summary=network_summary(test.network), stores=list(_stores(test.program)))
+    return {source: text.encode(), runtest: _run_test(test, source, runtest).encode()}
+
+
+def _stores(program: Program) -> Iterator[str]:
+    """The body of cnn_load(): every bus write as one statement."""
+    for section in program.load:
+        if section.operations:
+            yield f"\n  // {section.why}"
+        for operation in section.operations:
+            accesses = list(operation.accesses())
+            if len(accesses) > 1:
+                yield f"  // {operation.why}"
+            comment = f" // {operation.why}" if len(accesses) == 1 else ""
+            for access in accesses:
+                yield f"  *((volatile uint32_t *) 0x{access.address:08x}) = 0x{access.value:08x};{comment}"
+
+
+def _run_test(test: Test, source: str, runtest: str) -> str:
+    lines = [f"// {runtest} of {test.title}", f"// Created by: {test.command}", "", f"`define ARM_PROG_SOURCE {source}"]
+    if test.timeout:
+        lines.append(f"defparam REPEAT_TIMEOUT = {test.timeout};")
+    return "\n".join(lines) + "\n"
+
+
+def list_entry(top_level: str, name: str, queue: str) -> str:
+    """The line of the list of tests (7.7)."""
+    return f"tests/{top_level}/{name}/run_test:{queue}"

@@ -1,0 +1,137 @@
+"""What --verbose prints: registers, kernel map, placement, all values, operation count (AI84 hardware reference, chapter 10)."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .device import Device
+from .kernelmap import kernel_map
+from .network import KERNEL, Layer, Network
+from .operations import Program, Section, Write
+from .placement import Placement, groups_of
+from .reference import LayerValues
+from .registers import RegisterValue
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Counts of one layer: multiply-accumulates, comparisons, additions; `true_macc` leaves out products with padding."""
+
+    macc: int
+    comp: int
+    add: int
+    true_macc: int
+
+
+def count_operations(layer: Layer) -> Operations:
+    """Operation counts of a layer (chapter 10)."""
+    outputs = layer.out_channels * layer.out_height * layer.out_width
+    pooled = layer.pool_size**2 * layer.in_channels * layer.pooled_height * layer.pooled_width
+    return Operations(
+        macc=layer.in_channels * KERNEL**2 * outputs,
+        comp=(outputs if layer.relu else 0) + (pooled if layer.pool == "max" else 0),
+        add=pooled if layer.pool == "avg" else 0,
+        true_macc=layer.in_channels * layer.out_channels
+        * _true_taps(layer.pooled_height, layer.pad) * _true_taps(layer.pooled_width, layer.pad),
+    )  # fmt: skip
+
+
+def _true_taps(size: int, pad: int) -> int:
+    """Over all outputs of one dimension: kernel taps that fall on the image and not on padding."""
+    starts = range(-pad, size + pad - KERNEL + 1)
+    return sum(max(0, min(size, start + KERNEL) - max(0, start)) for start in starts)
+
+
+def total_operations(network: Network) -> Operations:
+    """Operation counts of all layers, without the classification layer."""
+    counts = [count_operations(layer) for layer in network.layers]
+    return Operations(*(sum(getattr(c, name) for c in counts) for name in ("macc", "comp", "add", "true_macc")))
+
+
+def verbose_listing(
+    device: Device, network: Network, placement: Placement, registers: Iterable[RegisterValue], program: Program,
+    sample: NDArray[np.int8], values: tuple[LayerValues, ...],
+) -> str:
+    """Everything about one program, as text."""
+    parts = [
+        _section(program.section("cnn_init")),
+        kernel_map(device, network, placement),
+        *_placement(device, network, placement),
+        "".join(f"G{r.group} L{r.layer} R{r.number:<2} ({device.layer_register(r.group, r.number, r.layer):08x}): "
+                f"{r.value:08x} // {r.name}: {r.meaning}\n" for r in registers),
+        _section(program.section("cnn_start")),
+        *_values(network, sample, values),
+        operation_summary(network),
+    ]  # fmt: skip
+    return "\n".join(parts)
+
+
+def _section(section: Section) -> str:
+    return "".join(f"({op.address:08x}): {op.value:08x} // {op.why}\n"
+                   for op in section.operations if isinstance(op, Write))  # fmt: skip
+
+
+def _placement(device: Device, network: Network, placement: Placement) -> Iterator[str]:
+    bias_levels = dict.fromkeys(range(device.groups), 0)
+    for place in placement.layers:
+        if place.bias:
+            bias_levels[place.bias.group] = place.bias.entry + place.bias.count
+    yield (f"Used groups       = {list(placement.groups)}\n"
+           f"Input offset      = 0x{placement.layers[0].in_offset:04x}\n"
+           f"Bias entries used = {list(bias_levels.values())}\n")  # fmt: skip
+    for layer, place in zip(network.layers, placement.layers, strict=True):
+        bias = f"group {place.bias.group}, entry {place.bias.entry}" if place.bias else "none"
+        yield (
+            f"Layer {layer.index} ({layer.name})\n"
+            f"  channels        = {layer.in_channels} -> {layer.out_channels}\n"
+            f"  processors      = 0x{place.processors:016x}\n"
+            f"  output map      = 0x{place.output_map:016x}\n"
+            f"  groups          = {list(groups_of(device, [place.processors]))}\n"
+            f"  kernel columns  = {place.kernel_column} to {place.kernel_column + place.kernel_count - 1}\n"
+            f"  padding         = {layer.pad}\n"
+            f"  bias            = {bias}\n"
+            f"  input offset    = 0x{place.in_offset:04x}\n"
+            f"  output offset   = 0x{place.out_offset:04x}\n"
+            f"  pooling         = {layer.pool or 'none'} {layer.pool_size}, stride {layer.pool_stride}\n"
+        )
+
+
+def _array(title: str, array: NDArray[Any]) -> str:
+    """An array as text, one row a line. (NumPy's own formatting takes a second for a network's weights.)"""
+    width = max(len(str(array.min())), len(str(array.max()))) + 1
+    rows = array.reshape(-1, array.shape[-1]).tolist()
+    cell = f"%{width}d"
+    lines = [(cell * len(row)) % tuple(row) for row in rows]
+    return f"{title} {'x'.join(map(str, array.shape))}:\n" + "\n".join(lines) + "\n"
+
+
+def _values(network: Network, sample: NDArray[np.int8], values: tuple[LayerValues, ...]) -> Iterator[str]:
+    data = sample
+    for layer, value in zip(network.layers, values, strict=True):
+        title = f"Layer {layer.index}:"
+        yield _array(f"{title} input", data)
+        if layer.pool:
+            yield _array(f"{title} pooled input", value.pooled)
+        yield _array(f"{title} kernels", layer.weight)
+        if layer.bias is not None:
+            yield _array(f"{title} bias", layer.bias)
+        yield _array(f"{title} accumulator", value.accumulator)
+        if layer.relu:
+            yield _array(f"{title} output before activation", value.scaled)
+        yield _array(f"{title} output", value.output)
+        data = value.output
+
+
+def operation_summary(network: Network) -> str:
+    """The operation counts of the network as text."""
+    total = total_operations(network)
+    lines = [
+        f"Hardware: {total.macc + total.comp + total.add:,} ops ({total.macc:,} macc; {total.comp:,} comp; "
+        f"{total.add:,} add; {total.true_macc:,} macc without padding)"
+    ]
+    if network.fc is not None:
+        lines.append(f"Software: {network.fc.weight.size:,} macc")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,118 @@
+"""The whole flow on one page: description, checkpoint and sample to files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import checkpoint, kernels, listing, network, placement, program, reference, registers, rules, sampledata, yamlcfg
+from .device import Device
+from .emit import embedded, rtlsim
+from .errors import IzerError, RuleError
+from .operations import CopyKernels, Program
+
+SAMPLES = Path(__file__).resolve().parents[1] / "samples"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to generate from; `stop_after` is the index of the last layer to process (None: all)."""
+
+    device: Device
+    config_file: Path
+    checkpoint_file: Path
+    sample_input: Path | None = None
+    fc_layer: bool = False
+    input_offset: int = 0
+    stop_after: int | None = None
+    overwrite_ok: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network that may be generated: checked, placed, with its sample and all the values that follow from it."""
+
+    device: Device
+    network: network.Network
+    placement: placement.Placement
+    sample: sampledata.Sample
+    data: NDArray[np.int8]
+    values: tuple[reference.LayerValues, ...]
+    registers: tuple[registers.RegisterValue, ...]
+    classes: tuple[str, ...]
+
+    @property
+    def scores(self) -> NDArray[np.int16] | None:
+        """Known answer of the classification layer, Q8.7, if there is one."""
+        return None if self.network.fc is None else reference.classify(self.network.fc, self.values[-1].output)
+
+
+def build_model(request: Request) -> Model:
+    """Read, check, place and compute. Raises IzerError; RuleError names every broken rule."""
+    description = yamlcfg.read_description(request.config_file)
+    weights = checkpoint.read_checkpoint(request.checkpoint_file)
+    sample = sampledata.read_sample(_sample_path(request, description))
+    layers = None if request.stop_after is None else request.stop_after + 1
+    net = network.build_network(description, weights, sample.data.shape, layers, request.fc_layer)
+    placed = placement.place_network(request.device, description, net, request.input_offset)
+    waived = frozenset({"overlap"} if request.overwrite_ok else ())
+    violations = rules.check(rules.Subject(request.device, description, net, placed, sample.data), waived)
+    if violations:
+        raise RuleError(violations)
+    data = sample.data.astype(np.int8)
+    dataset = yamlcfg.SUPPORTED_DATASETS.get(description.dataset.lower())
+    return Model(
+        request.device, net, placed, sample, data, reference.run_network(net, data),
+        tuple(registers.layer_registers(request.device, net, placed)), dataset.classes if dataset else (),
+    )  # fmt: skip
+
+
+def _sample_path(request: Request, description: yamlcfg.Description) -> Path:
+    """The sample that is named, or the one that belongs to the data set."""
+    if request.sample_input:
+        return request.sample_input
+    dataset = description.dataset.lower()
+    if dataset not in yamlcfg.SUPPORTED_DATASETS:
+        raise IzerError(f"{description.path}:{description.lines['dataset']}: `dataset` is one of "
+                        f"{', '.join(yamlcfg.SUPPORTED_DATASETS)}; given {description.dataset}. "
+                        "For other data, name a sample with --sample-input.")
+    return SAMPLES / f"sample_{dataset}.npy"
+
+
+def _lower(model: Model, kernel_copies: Iterator[CopyKernels]) -> Program:
+    first = model.placement.layers[0]
+    inputs = sampledata.input_copies(model.device, model.network, first, model.data)
+    return program.lower(model.device, model.network, model.placement, model.registers, kernel_copies, inputs,
+                         model.values[-1].output)
+
+
+def embedded_program(model: Model) -> Program:
+    """The program of the embedded style: whole mask RAMs are copied from arrays."""
+    return _lower(model, kernels.kernel_arrays(model.device, model.network, model.placement))
+
+
+def rtlsim_program(model: Model) -> Program:
+    """The program of the RTL simulation style: only programmed mask RAM columns are written."""
+    return _lower(model, kernels.kernel_stores(model.device, model.network, model.placement))
+
+
+def embedded_files(model: Model, title: str, command: str, names: embedded.Names) -> dict[str, bytes]:
+    """The files of an embedded demo by name."""
+    inputs = sampledata.input_arrays(model.network, model.placement.layers[0])
+    return embedded.emit(embedded.Demo(model.device, title, command, model.network, embedded_program(model),
+                                       model.sample, inputs, model.scores, model.classes), names)  # fmt: skip
+
+
+def rtlsim_files(
+    model: Model, title: str, command: str, source: str, runtest: str, timeout: int
+) -> dict[str, bytes]:
+    """The files of an RTL simulation test by name."""
+    return rtlsim.emit(rtlsim.Test(title, command, model.network, rtlsim_program(model), timeout), source, runtest)
+
+
+def verbose_listing(model: Model) -> str:
+    """What --verbose prints."""
+    return listing.verbose_listing(model.device, model.network, model.placement, model.registers,
+                                   rtlsim_program(model), model.data, model.values)  # fmt: skip
