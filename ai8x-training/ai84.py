@@ -1,11 +1,12 @@
 """The operators of AI84, and its limits.
 
-Every layer pools, convolves, adds the bias, reduces to 8 bits and rectifies, in that order (AI84 hardware reference 1.2).
-Whatever the device cannot do is refused when the layer is built.
+Every layer pools, convolves, adds the bias, reduces to 8 bits and rectifies, in that order (AI84 hardware reference
+1.2). Whatever the device cannot do is refused when the layer is built.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -16,13 +17,14 @@ import ai8x
 from ai8x import Range
 
 MAX_CHANNELS = 64
+MAX_LAYERS = 32
 POOLINGS = ((2, 1), (2, 2), (4, 4))
 
 CONV_WEIGHTS = ai8x.Q7
 FIRST_CONV_WEIGHTS = Range(2 * ai8x.Q7.low, 2 * ai8x.Q7.high)
-"""The network's input spans -0.5..+0.5 in float mode, half of full scale, so the quantizer halves the first layer's weights."""
+"""The float input spans -0.5..+0.5, half of full scale, so the quantizer halves the first layer's weights."""
 CONV_BIAS = Range(ai8x.Q7.low / 128, ai8x.Q7.high / 128)
-"""The bias enters the accumulator unshifted: its 8 bits are worth 1/128 of an output step each (AI84 hardware reference 1.4)."""
+"""The bias is added unshifted: one unit is worth 1/128 of an output step (AI84 hardware reference 1.4)."""
 LINEAR_WEIGHTS = Range(-127 / 128, 127 / 128)
 """The software layer's weights are quantized to -127..127 (AI84 hardware reference 8.2)."""
 
@@ -52,11 +54,8 @@ Rule = Callable[[ConvSettings], str]
 
 def rule_kernel(conv: ConvSettings) -> str:
     """the kernel is 3x3, without dilation"""
-    return (
-        ""
-        if conv.kernel_size in (3, (3, 3)) and conv.dilation == 1
-        else (f"kernel_size={conv.kernel_size}, dilation={conv.dilation}")
-    )
+    good = conv.kernel_size in (3, (3, 3)) and conv.dilation == 1
+    return "" if good else f"kernel_size={conv.kernel_size}, dilation={conv.dilation}"
 
 
 def rule_stride(conv: ConvSettings) -> str:
@@ -133,7 +132,7 @@ def check(conv: ConvSettings) -> None:
 
 
 def pooled_side(side: int, size: int, stride: int, layer: str) -> int:
-    """Number of pooling windows along `side` pixels; ValueError unless they tile it exactly (AI84 hardware reference 9.1)."""
+    """Number of pooling windows along `side` pixels; ValueError unless they tile it (AI84 hardware reference 9.1)."""
     if side < size or (side - size) % stride:
         given = f"{side} pixels, pool_size={size}, pool_stride={stride}"
         raise ValueError(refusal("pool-divide", "pooling windows tile the input exactly", given, layer))
@@ -144,8 +143,8 @@ class Conv2d(nn.Module):
     """A layer of the accelerator: [pool] -> 3x3 convolution + bias -> reduce to 8 bits -> [ReLU].
 
     Input and output are [N, C, H, W]. In float mode values are in the range of Q7 and the output is clamped to it. With
-    `simulate`, tensors hold integers -128..127 and the arithmetic is that of AI84 hardware reference 1.4; weights and bias
-    must be integers -128..127.
+    `simulate`, tensors hold integers -128..127, weights and bias too, and the arithmetic is that of AI84 hardware
+    reference 1.4.
 
     Args:
         pooling: 'Max', 'Avg' or None, with windows of `pool_size` that move by `pool_stride`, before the convolution.
@@ -262,10 +261,10 @@ class FusedAvgPoolConv2dReLU(FusedAvgPoolConv2d):
 
 
 class SoftwareLinear(nn.Module):
-    """The classification layer that runs in software on the microcontroller: [N, in] to [N, out] with 16-bit outputs in Q8.7.
+    """The classification layer, in software on the microcontroller: [N, in] to [N, out] with 16-bit outputs in Q8.7.
 
-    In float mode the output is clamped to the range of Q8.7. With `simulate`, inputs, weights and bias are integers, the bias
-    is added unshifted, and the output is an integer -32768..32767 (AI84 hardware reference 8.2).
+    In float mode the output is clamped to the range of Q8.7. With `simulate`, inputs, weights and bias are integers,
+    the bias is added unshifted, and the output is an integer -32768..32767 (AI84 hardware reference 8.2).
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, simulate: bool = False) -> None:
@@ -281,6 +280,23 @@ class SoftwareLinear(nn.Module):
                 return ai8x.clamp(ai8x.reduce_accumulator(self.linear(data)), ai8x.INT16)
         output: Tensor = ai8x.clamp(self.linear(data), ai8x.Q8_7)
         return output
+
+
+def check_network(convs: Sequence[Conv2d]) -> None:
+    """Raise ValueError when the layers, in execution order, break a rule about their neighbours.
+
+    The limits are those of AI84 hardware reference 9.1; 4x4 averages of signed data would overflow the pooling sum.
+    """
+    if len(convs) > MAX_LAYERS:
+        raise ValueError(refusal("layers-max", "a network has up to 32 layers", f"{len(convs)} layers", "network"))
+    for previous, conv in pairwise(convs):
+        large = conv.settings.pooling is not None and conv.settings.pool_size == 4
+        if large and conv is not convs[-1]:
+            raise ValueError(refusal("pool-last", "4x4 pooling is in the last layer", "it earlier", conv.extra_repr()))
+        if large and conv.settings.pooling == "Avg" and previous.settings.activation is None:
+            raise ValueError(
+                refusal("pool-average", "4x4 average pooling follows a layer with ReLU", "none", conv.extra_repr())
+            )
 
 
 @torch.no_grad()

@@ -1,8 +1,8 @@
 """Networks that fit AI84.
 
-Every constructor takes `num_classes`, `num_channels`, `dimensions=(H, W)` of the input, `bias` (of the convolutions; the
-classification layer always has one) and `simulate` (exact 8-bit mode), and raises ValueError for what AI84 cannot do.
-The layers are assigned in the order in which they run, because checkpoints list them in that order.
+Every constructor takes `num_classes`, `num_channels`, `dimensions=(H, W)` of the input, `bias` (of the convolutions;
+the classification layer always has one) and `simulate` (exact 8-bit mode), and raises ValueError for what AI84 cannot
+do. The layers are added in the order in which they run, because checkpoints list them in that order.
 """
 
 from collections.abc import Callable
@@ -27,6 +27,7 @@ class Ai84Net(nn.Module):
         self, convs: dict[str, ai84.Conv2d], num_classes: int, dimensions: tuple[int, int], simulate: bool
     ) -> None:
         super().__init__()
+        ai84.check_network(list(convs.values()))
         height, width = dimensions
         for name, conv in convs.items():
             self.add_module(name, conv)
@@ -43,9 +44,9 @@ class Ai84Net(nn.Module):
         return scores
 
 
-def padding_for(dimensions: tuple[int, int], other: int = 1) -> int:
-    """Padding 2 makes a 28-pixel image behave as a 32-pixel one behind the first pooling; every other size takes `other`."""
-    return 2 if dimensions[0] == 28 else other
+def padding_for(dimensions: tuple[int, int]) -> int:
+    """Padding that makes a 28-pixel image behave as a 32-pixel one behind the first pooling."""
+    return 2 if dimensions[0] == 28 else 1
 
 
 def require_square(dimensions: tuple[int, int], arch: str) -> None:
@@ -67,7 +68,8 @@ def ai84net5(
     require_square(dimensions, "ai84net5")
     if planes + num_channels > ai84.MAX_CHANNELS or planes + fc_inputs > PLANES_PLUS_FC_INPUTS:
         raise ValueError(
-            f"ai84net5 needs planes + num_channels <= {ai84.MAX_CHANNELS} and planes + fc_inputs <= {PLANES_PLUS_FC_INPUTS}; "
+            f"ai84net5 needs planes + num_channels <= {ai84.MAX_CHANNELS} and planes + fc_inputs <= "
+            f"{PLANES_PLUS_FC_INPUTS}; "
             f"given planes={planes}, num_channels={num_channels}, fc_inputs={fc_inputs}"
         )
     common = {"bias": bias, "simulate": simulate}
@@ -114,7 +116,7 @@ def three_layers(
     bias: bool,
     simulate: bool,
 ) -> Ai84Net:
-    """The common shape of the small networks: two convolutions of `planes` channels and one of `fc_inputs` after 4x4 pooling."""
+    """The small networks: two convolutions of `planes` channels and one of `fc_inputs` after 4x4 pooling."""
     common = {"bias": bias, "simulate": simulate}
     convs = {
         "conv1": ai84.FusedConv2dReLU(

@@ -3,7 +3,7 @@
 A layer exists in one of two modes, chosen when it is built:
 
 - float mode (training): values are real numbers in units of full scale, so that 1.0 stands for the integer 128;
-- exact 8-bit mode (`simulate=True`): tensors hold integers, stored as float32, and every result is the device's, bit for bit.
+- exact 8-bit mode (`simulate=True`): tensors hold integers, stored as float32, and every result is the device's.
 
 float32 is exact here: the largest accumulator of an AI84 layer is 64 channels * 9 taps * 128 * 128 + 128 = 9,437,312,
 below 2**24, up to which float32 holds every integer; so the order of the additions does not matter either.
@@ -51,9 +51,10 @@ def reduce_accumulator(accumulator: Tensor) -> Tensor:
 
 
 def average_pool(values: Tensor, size: int, stride: int, simulate: bool) -> Tensor:
-    """Mean over `size` x `size` windows of [N, C, H, W]; in exact mode truncated toward zero (AI84 hardware reference 1.4).
+    """Mean over `size` x `size` windows of [N, C, H, W]; in exact mode truncated toward zero.
 
-    The quotients are exact in float32: sums of at most 16 8-bit values are divided by 4 or 16.
+    The device truncates (AI84 hardware reference 1.4). The quotients are exact in float32: sums of at most 16 8-bit
+    values are divided by 4 or 16.
     """
     mean = F.avg_pool2d(values, size, stride)
     return torch.trunc(mean) if simulate else mean

@@ -34,7 +34,7 @@ def random_seed() -> int:
 
 
 def seed_everything(seed: int, deterministic: bool) -> None:
-    """Seed PyTorch, from which the weights are drawn; with `deterministic`, use only algorithms that repeat their results."""
+    """Seed the initial weights; with `deterministic`, use only algorithms that repeat their results."""
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     torch.backends.cudnn.benchmark = not deterministic
@@ -52,7 +52,7 @@ def load_images(options: argparse.Namespace, seed: int, device: torch.device) ->
 
 
 def build_model(options: argparse.Namespace, device: torch.device) -> nn.Module:
-    """The network for the data set's images, in float or (`-8`) exact 8-bit mode; UserError when AI84 cannot hold it."""
+    """The network for the data set's images, in float or (`-8`) exact mode; UserError when AI84 cannot hold it."""
     dataset: DataSet = REGISTRY[options.dataset]
     record = next(model for model in ai84net.models if model.name == options.arch)
     channels, height, width = dataset.input

@@ -16,7 +16,7 @@ class Evaluation:
     """What a network did with N images.
 
     Attributes:
-        scores: raw output per image in data-set order, [N, classes]; integers (int32) in exact 8-bit mode, else float32.
+        scores: raw output per image in data-set order, [N, classes]; integers (int32) in exact mode, else float32.
         labels: the true classes, int64 [N].
     """
 
@@ -40,7 +40,7 @@ class Evaluation:
 
     @property
     def top5(self) -> float:
-        """Percentage of images whose true class is among the five highest scores (all classes where there are fewer)."""
+        """Percentage of images whose true class is among the five highest scores (all where there are fewer)."""
         best = self.scores.float().topk(min(5, self.scores.shape[1])).indices
         return 100 * int((best == self.labels[:, None]).any(1).sum()) / len(self.labels)
 

@@ -33,7 +33,7 @@ class Step:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """A finished epoch: mean loss, training accuracy in percent, images seen, wall time and processor time in seconds."""
+    """A finished epoch: mean loss, accuracy in percent, images seen, wall and processor time in seconds."""
 
     loss: float
     top1: float
@@ -152,6 +152,6 @@ def cpu_seconds() -> float:
 
 
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether `device` is a processor with bfloat16 instructions, on which training in bfloat16 is about twice as fast."""
+    """Whether `device` is a processor with bfloat16 instructions, which double the speed of training."""
     capabilities = torch.cpu.get_capabilities()
     return device.type == "cpu" and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))

@@ -1,4 +1,4 @@
-"""From data sets in memory to batches: split, shuffling, augmentation and normalisation, on whole batches of tensors."""
+"""From images in memory to batches: split, shuffling, augmentation and normalisation, on whole batches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Augmentation:
 
 
 def generator(seed: int, epoch: int) -> torch.Generator:
-    """Random numbers that depend on nothing but the run's seed and the epoch, so that a resumed run draws the same ones."""
+    """Random numbers that depend only on the run's seed and the epoch, so that a resumed run draws the same ones."""
     state = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
 

@@ -29,7 +29,7 @@ def line(step: Step) -> str:
 class EpochProgress:
     """Takes the steps of one epoch; use it in a `with` block.
 
-    On a terminal the lines go to the log file only, and the bar is live; elsewhere every `print_freq`-th line is printed.
+    On a terminal the bar is live and lines go to the log file only; elsewhere every `print_freq`-th line is printed.
     """
 
     def __init__(self, epoch: int, epochs: int, print_freq: int) -> None:

@@ -73,7 +73,7 @@ def choose(options: argparse.Namespace, ours: dict[str, Any]) -> Checkpoint | No
 def restore_optimizer(
     found: Checkpoint, optimizer: torch.optim.Optimizer, scheduler: CompressionScheduler | None
 ) -> None:
-    """Put optimizer and learning rate to where they were after the epochs of `found`; UserError when they do not fit."""
+    """Put optimizer and learning rate to where they were after `found`; UserError when they do not fit."""
     kind = type(optimizer).__name__
     if found.optimizer_state is None or found.optimizer_type != kind:
         raise UserError(

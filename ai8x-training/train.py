@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         print(
-            "\ntrain.py: interrupted; the checkpoint of the last finished epoch is intact, --resume-from continues from it",
+            "\ntrain.py: interrupted; --resume-from continues after the last finished epoch",
             file=sys.stderr,
         )
         return 130

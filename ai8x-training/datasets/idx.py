@@ -42,7 +42,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_array(path: Path, dimensions: int) -> np.ndarray:
-    """An IDX file of unsigned bytes as a uint8 array with that many `dimensions`; UserError when header or size is wrong."""
+    """A uint8 array with that many `dimensions` from an IDX file; UserError when header or size is wrong."""
     content = read_bytes(path)
     header = 4 + 4 * dimensions
     magic = UNSIGNED_BYTE << 8 | dimensions

@@ -20,7 +20,7 @@ class ImageSet:
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
             raise UserError(
-                "a data set must give images as uint8 values 0..255 of shape [N, C, H, W], because the 8-bit input is made "
+                "a data set must give images as uint8 values 0..255 of shape [N, C, H, W]: the 8-bit input is made "
                 f"from them; given {self.images.dtype} of shape {tuple(self.images.shape)}"
             )
         if self.labels.shape != (len(self.images),):

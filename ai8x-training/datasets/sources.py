@@ -32,7 +32,7 @@ def fetch_from_mirrors(name: str) -> Fetch:
 
 
 def fetch_from_debian(package: str, inside: str) -> Fetch:
-    """A fetcher that takes the files from the folder `inside` of a Debian `package`, without root and without installing it."""
+    """A fetcher that unpacks a Debian `package`, without root or installing it, and takes its folder `inside`."""
 
     def fetch(folder: Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:

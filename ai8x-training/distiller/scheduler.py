@@ -26,8 +26,8 @@ PER_BATCH = ("OneCycleLR", "CyclicLR")
 class CompressionScheduler:
     """The schedule of one training run.
 
-    What the learning rate is depends only on how many batches and epochs have passed, so resuming replays the steps instead
-    of restoring a state.
+    What the learning rate is depends only on how many batches and epochs have passed, so resuming replays the steps
+    instead of restoring a state.
 
     Args:
         schedule: what the YAML file says.
