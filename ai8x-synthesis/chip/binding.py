@@ -1,0 +1,113 @@
+"""The model's bus interface in Python, of the same shape as chip.h."""
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from chip.errors import ChipError, ChipFault
+from chip.library import library
+
+Words = npt.NDArray[np.uint32]
+WordsLike = Words | Sequence[int]
+
+
+class _Fault(ctypes.Structure):
+    """struct chip_fault"""
+
+    _fields_ = (("code", ctypes.c_int32), ("address", ctypes.c_uint32), ("text", ctypes.c_char * 256))
+
+
+@cache
+def _functions() -> ctypes.CDLL:
+    """The compiled model with the types of its functions declared."""
+    c = ctypes.CDLL(str(library()))
+    words = np.ctypeslib.ndpointer(np.uint32, ndim=1, flags="C_CONTIGUOUS")
+    chip, u32 = ctypes.c_void_p, ctypes.c_uint32
+    prototypes = {
+        "chip_create": (chip, [u32]),
+        "chip_destroy": (None, [chip]),
+        "chip_write32": (ctypes.c_int32, [chip, u32, u32]),
+        "chip_read32": (ctypes.c_int32, [chip, u32, ctypes.POINTER(u32)]),
+        "chip_write_many": (ctypes.c_int32, [chip, ctypes.c_size_t, words, words]),
+        "chip_read_many": (ctypes.c_int32, [chip, ctypes.c_size_t, words, words]),
+        "chip_irq": (ctypes.c_int32, [chip]),
+        "chip_cycles": (ctypes.c_uint64, [chip]),
+        "chip_last_fault": (ctypes.POINTER(_Fault), [chip]),
+    }
+    for name, (result, arguments) in prototypes.items():
+        function = getattr(c, name)
+        function.restype, function.argtypes = result, arguments
+    return c
+
+
+class Chip:
+    """An accelerator after reset, device 84 (AI84). It knows only what is written to its addresses.
+
+    The first fault stops it: every access raises ChipFault from then on. Close it, or use it in a `with` statement.
+    """
+
+    def __init__(self, device: int = 84) -> None:
+        self._c = _functions()
+        self._chip = self._c.chip_create(device)
+        self._word = ctypes.c_uint32()
+        if not self._chip:
+            raise ChipError(f"no model of device {device} (known: 84), or not enough memory for it")
+
+    def write32(self, address: int, value: int) -> None:
+        """Write one 32-bit word. A write that starts the accelerator returns when all layers are computed."""
+        if self._c.chip_write32(self._chip, address, value):
+            self._raise()
+
+    def read32(self, address: int) -> int:
+        """Read one 32-bit word, 0 to 2**32 - 1."""
+        if self._c.chip_read32(self._chip, address, ctypes.byref(self._word)):
+            self._raise()
+        return self._word.value
+
+    def write_many(self, addresses: WordsLike, values: WordsLike) -> None:
+        """Write words in order; both arrays have one dimension and the same length."""
+        address, value = np.ascontiguousarray(addresses, np.uint32), np.ascontiguousarray(values, np.uint32)
+        if address.shape != value.shape:
+            raise ValueError(f"{address.shape} addresses, but {value.shape} values")
+        if self._c.chip_write_many(self._chip, address.size, address, value):
+            self._raise()
+
+    def read_many(self, addresses: WordsLike) -> Words:
+        """Read words in order; the result has the shape of `addresses`, one dimension."""
+        address = np.ascontiguousarray(addresses, np.uint32)
+        value = np.zeros(address.shape, np.uint32)
+        if self._c.chip_read_many(self._chip, address.size, address, value):
+            self._raise()
+        return value
+
+    def irq(self) -> bool:
+        """The interrupt line. Asking during a run counts as polling, like reading CTL."""
+        return bool(self._c.chip_irq(self._chip))
+
+    def cycles(self) -> int:
+        """Accelerator clocks of the last run, estimated as in appendix D of the AI84 hardware reference.
+
+        One clock per mask and output pixel, two per padded input pixel, one per pooling read. For the documented
+        CIFAR-10 network this is 85,152, which is 0.6 % less than the 85,664 clocks of the RTL simulation.
+        """
+        return int(self._c.chip_cycles(self._chip))
+
+    def close(self) -> None:
+        """Free the model; using it afterwards is an error."""
+        self._c.chip_destroy(self._chip)
+        self._chip = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _raise(self) -> None:
+        fault = self._c.chip_last_fault(self._chip).contents
+        raise ChipFault(fault.address, fault.text.decode())

@@ -1,0 +1,52 @@
+/* Register-level model of a CNN accelerator: the bus interface.
+ *
+ * The model knows only what was written to its addresses. Whatever hardware could not do, or would do with undefined
+ * results, is a fault: the first one stops the model, and every later access reports it again. Section numbers in these
+ * files are those of the AI84 hardware reference.
+ */
+#ifndef CHIP_H
+#define CHIP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum chip_fault_code {
+    CHIP_OK = 0,
+    CHIP_ADDRESS,       /* an address that does not exist, or is not aligned (2.1, 2.4) */
+    CHIP_FIELD,         /* a reserved bit or an unsupported value of a field (3) */
+    CHIP_ORDER,         /* the words of a kernel out of order (4.2) */
+    CHIP_START,         /* started, but not configured completely and consistently (1.5, 3, 7) */
+    CHIP_UNINITIALISED, /* reads memory that nothing has written */
+    CHIP_RUNNING,       /* access during a run (2.4) */
+    CHIP_MEMORY,        /* the computer that runs the model is out of memory */
+};
+
+struct chip_fault {
+    int32_t code;     /* enum chip_fault_code */
+    uint32_t address; /* where, on the bus */
+    char text[256];
+};
+
+struct chip;
+
+/* A chip after reset; NULL if the device number (84) is unknown or memory is short. */
+struct chip *chip_create(uint32_t device);
+void chip_destroy(struct chip *chip);
+
+/* One aligned 32-bit access. Both return CHIP_OK or the code of the fault; a fault leaves *value unchanged. */
+int32_t chip_write32(struct chip *chip, uint32_t address, uint32_t value);
+int32_t chip_read32(struct chip *chip, uint32_t address, uint32_t *value);
+
+/* count accesses in order, up to the first fault. */
+int32_t chip_write_many(struct chip *chip, size_t count, const uint32_t *addresses, const uint32_t *values);
+int32_t chip_read_many(struct chip *chip, size_t count, const uint32_t *addresses, uint32_t *values);
+
+/* The interrupt line: 1 after completion, until CTL is written. Asking counts as polling, like reading CTL. */
+int32_t chip_irq(struct chip *chip);
+
+/* Estimated accelerator clocks of the last run; see layer_cycles() in layer.c. */
+uint64_t chip_cycles(const struct chip *chip);
+
+const struct chip_fault *chip_last_fault(const struct chip *chip);
+
+#endif
