@@ -6,7 +6,7 @@ from .placement import Placement, set_bits
 
 
 def kernel_map(device: Device, network: Network, placement: Placement) -> str:
-    """A row per processor, a cell per column: the layer whose kernel is there, or X. Columns beyond the last are cut."""
+    """A row per processor, a cell per column: the layer whose kernel is there, or X. Excess columns are cut."""
     layers = len(network.layers)
     width = 1 if layers < 10 else len(str(layers)) + 1
     cells = [["X"] * device.mask_columns for _ in range(device.processors)]

@@ -49,7 +49,7 @@ class _Block:
 
 
 def kernel_arrays(device: Device, network: Network, placement: Placement) -> Iterator[CopyKernels]:
-    """All columns of a processor up to its last used one, zeros in unprogrammed columns; full neighbours are merged (4.6)."""
+    """All columns up to a processor's last used one, zeros where unprogrammed; full neighbours are merged (4.6)."""
     image = np.zeros((device.processors, device.mask_columns, 3), np.uint32)
     for layer, place in zip(network.layers, placement.layers, strict=True):
         processors, columns, words = _layer_kernels(layer, place)

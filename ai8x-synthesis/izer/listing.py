@@ -1,4 +1,4 @@
-"""What --verbose prints: registers, kernel map, placement, all values, operation count (AI84 hardware reference, chapter 10)."""
+"""What --verbose prints: registers, kernel map, placement, all values, operation count (hardware reference 10)."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from .registers import RegisterValue
 
 @dataclass(frozen=True)
 class Operations:
-    """Counts of one layer: multiply-accumulates, comparisons, additions; `true_macc` leaves out products with padding."""
+    """Counts: multiply-accumulates, comparisons, additions; `true_macc` leaves out products with padding."""
 
     macc: int
     comp: int

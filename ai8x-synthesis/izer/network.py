@@ -1,4 +1,7 @@
-"""The network: typed layers with known shapes. What a layer computes is in reference.py, where it lives in placement.py."""
+"""The network: typed layers with known shapes.
+
+What a layer computes is in reference.py, where it lives in placement.py.
+"""
 
 from dataclasses import dataclass
 
@@ -89,26 +92,17 @@ def build_network(
 ) -> Network:
     """Pair the description's layers with the checkpoint's convolutions, in order, and derive all shapes.
 
-    `layers` limits the number of layers (None: all). `fc` adds the classification layer. Raises RuleError if names,
-    numbers or shapes do not fit together.
+    `layers` limits the number of layers (None: all). `fc` adds the classification layer. Whether they belong together
+    is a matter of the rules; only where there is no convolution at all, RuleError is raised here.
     """
-    violations = list(_mismatches(description, checkpoint, fc))
-    if violations:
-        raise RuleError(violations)
-    channels, height, width = input_shape
-    built = []
-    pairs = list(zip(description.layers, checkpoint.convolutions, strict=True))
-    for index, (described, weights) in enumerate(pairs[:layers]):
-        layer = _layer(index, described, weights, height, width)
-        built.append(layer)
-        if layer.in_channels != channels:
-            violations.append(Violation(
-                "channels-chain", "A layer has as many input channels as the layer before has output channels.",
-                f"{layer.in_channels} in the checkpoint's {layer.name}, {channels} delivered", "", index,
-                f"{description.path}:{described.line}"))
-        channels, height, width = layer.out_channels, layer.out_height, layer.out_width
-    if violations:
-        raise RuleError(violations)
+    if not checkpoint.convolutions:
+        raise RuleError([Violation("layer-count", "A checkpoint has a convolution per layer of the description.",
+                                   "none", "", None, checkpoint.path)])
+    _, height, width = input_shape
+    built: list[Layer] = []
+    for described, weights in list(zip(description.layers, checkpoint.convolutions, strict=False))[:layers]:
+        built.append(_layer(len(built), described, weights, height, width))
+        height, width = built[-1].out_height, built[-1].out_width
     return Network(description.path, description.arch, description.dataset, input_shape,
                    description.layers[0].data_format or "hwc", tuple(built), checkpoint.fc if fc else None)
 
@@ -120,24 +114,3 @@ def _layer(index: int, described: LayerDescription, weights: LayerWeights, heigh
         described.max_pool or described.avg_pool, described.pool_stride if pool else 1,
         described.pad, described.activate == "relu", weights.weight, weights.bias,
     )  # fmt: skip
-
-
-def _mismatches(description: Description, checkpoint: Checkpoint, fc: bool) -> list[Violation]:
-    """Why a description and a checkpoint do not describe the same network."""
-    found = []
-    if description.arch.lower() != checkpoint.arch.lower():
-        found.append(Violation("arch", "`arch` is the network's name in the checkpoint, in any case.",
-                               f"{description.arch}, but {checkpoint.arch} in {checkpoint.path}", "", None,
-                               f"{description.path}:{description.lines.get('arch', 1)}"))
-    if len(description.layers) != len(checkpoint.convolutions):
-        found.append(Violation("layer-count", "A description has one layer per convolution of the checkpoint.",
-                               f"{len(description.layers)} layers, but {len(checkpoint.convolutions)} convolutions "
-                               f"in {checkpoint.path}", "", None, description.path))
-    for index, layer in enumerate(checkpoint.convolutions):
-        if layer.bias is not None and len(layer.bias) != len(layer.weight):
-            found.append(Violation("bias-count", "A layer has one bias per output channel.",
-                                   f"{len(layer.bias)} for {len(layer.weight)} channels", "", index, checkpoint.path))
-    if fc and checkpoint.fc is None:
-        found.append(Violation("fc-missing", "A classification layer is the module `fc` of the checkpoint.",
-                               "a checkpoint without it", "Leave out --fc-layer.", None, checkpoint.path))
-    return found

@@ -62,7 +62,7 @@ class CopyBytes:
 
 @dataclass(frozen=True)
 class CopyKernels:
-    """Write kernels (uint32 [N, 3], words 0 to 2 of each) to consecutive mask RAM entries; word 3, which is 0, commits."""
+    """Write kernels (uint32 [N, 3], words 0 to 2) to consecutive mask RAM entries; word 3, which is 0, commits each."""
 
     name: str
     address: int

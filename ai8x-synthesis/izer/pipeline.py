@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import checkpoint, kernels, listing, network, placement, program, reference, registers, rules, sampledata, yamlcfg
+from . import kernels, listing, program, reference, registers, rules, sampledata
+from .checkpoint import read_checkpoint
 from .device import Device
 from .emit import embedded, rtlsim
 from .errors import IzerError, RuleError
+from .network import Network, build_network
 from .operations import CopyKernels, Program
+from .placement import Placement, place_network
+from .yamlcfg import SUPPORTED_DATASETS, Description, read_description
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
@@ -35,8 +39,8 @@ class Model:
     """A network that may be generated: checked, placed, with its sample and all the values that follow from it."""
 
     device: Device
-    network: network.Network
-    placement: placement.Placement
+    network: Network
+    placement: Placement
     sample: sampledata.Sample
     data: NDArray[np.int8]
     values: tuple[reference.LayerValues, ...]
@@ -51,32 +55,33 @@ class Model:
 
 def build_model(request: Request) -> Model:
     """Read, check, place and compute. Raises IzerError; RuleError names every broken rule."""
-    description = yamlcfg.read_description(request.config_file)
-    weights = checkpoint.read_checkpoint(request.checkpoint_file)
+    description = read_description(request.config_file)
+    weights = read_checkpoint(request.checkpoint_file)
     sample = sampledata.read_sample(_sample_path(request, description))
     layers = None if request.stop_after is None else request.stop_after + 1
-    net = network.build_network(description, weights, sample.data.shape, layers, request.fc_layer)
-    placed = placement.place_network(request.device, description, net, request.input_offset)
+    net = build_network(description, weights, sample.data.shape, layers, request.fc_layer)
+    placed = place_network(request.device, description, net, request.input_offset)
+    subject = rules.Subject(request.device, description, weights, request.fc_layer, net, placed, sample.data)
     waived = frozenset({"overlap"} if request.overwrite_ok else ())
-    violations = rules.check(rules.Subject(request.device, description, net, placed, sample.data), waived)
+    violations = rules.check(subject, waived)
     if violations:
         raise RuleError(violations)
     data = sample.data.astype(np.int8)
-    dataset = yamlcfg.SUPPORTED_DATASETS.get(description.dataset.lower())
+    dataset = SUPPORTED_DATASETS.get(description.dataset.lower())
     return Model(
         request.device, net, placed, sample, data, reference.run_network(net, data),
         tuple(registers.layer_registers(request.device, net, placed)), dataset.classes if dataset else (),
     )  # fmt: skip
 
 
-def _sample_path(request: Request, description: yamlcfg.Description) -> Path:
+def _sample_path(request: Request, description: Description) -> Path:
     """The sample that is named, or the one that belongs to the data set."""
     if request.sample_input:
         return request.sample_input
     dataset = description.dataset.lower()
-    if dataset not in yamlcfg.SUPPORTED_DATASETS:
+    if dataset not in SUPPORTED_DATASETS:
         raise IzerError(f"{description.path}:{description.lines['dataset']}: `dataset` is one of "
-                        f"{', '.join(yamlcfg.SUPPORTED_DATASETS)}; given {description.dataset}. "
+                        f"{', '.join(SUPPORTED_DATASETS)}; given {description.dataset}. "
                         "For other data, name a sample with --sample-input.")
     return SAMPLES / f"sample_{dataset}.npy"
 

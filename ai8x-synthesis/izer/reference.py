@@ -31,7 +31,8 @@ def pool(data: NDArray[np.int8], kind: str, size: int, stride: int) -> NDArray[n
     if kind == "max":
         return np.array(windows.max((3, 4)))
     total = windows.sum((3, 4), dtype=np.int64)
-    return (np.sign(total) * (np.abs(total) // (size * size))).astype(np.int8)
+    average: NDArray[np.int64] = np.sign(total) * (np.abs(total) // (size * size))
+    return average.astype(np.int8)
 
 
 def convolve(data: NDArray[np.int8], weight: NDArray[np.int8], pad: int) -> NDArray[np.int64]:
@@ -46,7 +47,8 @@ def convolve(data: NDArray[np.int8], weight: NDArray[np.int8], pad: int) -> NDAr
 
 def scale(accumulator: NDArray[np.int64]) -> NDArray[np.int8]:
     """Divide by 128, round half toward plus infinity, saturate to -128..127 (1.4)."""
-    return np.clip((accumulator + 64) >> 7, -128, 127).astype(np.int8)
+    rounded: NDArray[np.int64] = (accumulator + 64) >> 7
+    return np.clip(rounded, -128, 127).astype(np.int8)
 
 
 def run_layer(layer: Layer, data: NDArray[np.int8]) -> LayerValues:
@@ -74,7 +76,8 @@ def classify(fc: LayerWeights, data: NDArray[np.int8]) -> NDArray[np.int16]:
     accumulator = fc.weight.astype(np.int64) @ data.reshape(-1).astype(np.int64)
     if fc.bias is not None:
         accumulator = accumulator + fc.bias
-    return np.clip((accumulator + 64) >> 7, -32768, 32767).astype(np.int16)
+    rounded: NDArray[np.int64] = (accumulator + 64) >> 7
+    return np.clip(rounded, -32768, 32767).astype(np.int16)
 
 
 SOFTMAX_ROUNDING = 63  # matters only for exact ties; 64 in June 2019, 63 from May 2020

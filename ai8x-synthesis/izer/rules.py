@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .checkpoint import Checkpoint
 from .device import Device
 from .errors import Violation
 from .memory import input_region, output_region
@@ -23,6 +24,8 @@ class Subject:
 
     device: Device
     description: Description
+    checkpoint: Checkpoint
+    fc_layer: bool
     network: Network
     placement: Placement
     sample: NDArray[np.int64]
@@ -88,6 +91,33 @@ def _violation(description: Description, entry: Rule, finding: Finding) -> Viola
     else:
         line = description.layers[finding.layer].line_of(finding.key)
     return Violation(entry.id, entry.text, finding.given, finding.hint, finding.layer, f"{description.path}:{line}")
+
+
+@rule("arch", "9.2, 11.1")
+def arch(subject: Subject) -> Iterator[Finding]:
+    """`arch` is the network's name in the checkpoint, in any case."""
+    if subject.description.arch.lower() != subject.checkpoint.arch.lower():
+        yield Finding(None, "arch", f"{subject.description.arch}, but {subject.checkpoint.arch} in "
+                      f"{subject.checkpoint.path}", "Use the checkpoint of this network.")
+
+
+@rule("layer-count", "9.2, 12.3")
+def layer_count(subject: Subject) -> Iterator[Finding]:
+    """A description has one layer per convolution of the checkpoint."""
+    layers, convolutions = len(subject.description.layers), len(subject.checkpoint.convolutions)
+    if layers != convolutions:
+        yield Finding(None, "layers", f"{layers} layers, but {convolutions} convolutions in {subject.checkpoint.path}")
+
+
+@rule("channels-chain", "1.2, 12.3")
+def channels_chain(subject: Subject) -> Iterator[Finding]:
+    """A layer has as many input channels as the layer before has output channels, the first as many as the input."""
+    delivered = subject.network.input_shape[0]
+    for layer in subject.network.layers:
+        if layer.in_channels != delivered:
+            yield Finding(layer.index, "processors", f"{layer.in_channels} in the checkpoint's {layer.name}, "
+                          f"{delivered} delivered")
+        delivered = layer.out_channels
 
 
 @rule("layers-max", "9.1")
@@ -277,7 +307,9 @@ def capacity_in(subject: Subject) -> Iterator[Finding]:
 
 @rule("capacity-out", "6.4, 9.2")
 def capacity_out(subject: Subject) -> Iterator[Finding]:
-    """The output of a layer, four bytes per pixel plus out_offset, must fit the 16384 bytes of a data memory instance."""
+    """
+    The output of a layer, four bytes per pixel plus out_offset, must fit the 16384 bytes of a data memory instance.
+    """
     for layer, place in subject.places:
         end = output_region(layer, place).words.stop
         if end > subject.device.instance_words:
@@ -319,6 +351,22 @@ def bias_ram(subject: Subject) -> Iterator[Finding]:
                           f"{place.bias.group}", "Spread the layers over groups, or train without bias.")
 
 
+@rule("bias-count", "9.2")
+def bias_count(subject: Subject) -> Iterator[Finding]:
+    """A layer with bias has one bias per output channel."""
+    for layer in subject.network.layers:
+        if layer.bias is not None and len(layer.bias) != layer.out_channels:
+            yield Finding(layer.index, "bias", f"{len(layer.bias)} for {layer.out_channels} channels in "
+                          f"{subject.checkpoint.path}")
+
+
+@rule("fc-missing", "12.3")
+def fc_missing(subject: Subject) -> Iterator[Finding]:
+    """The software classification layer is the module `fc` of the checkpoint."""
+    if subject.fc_layer and subject.checkpoint.fc is None:
+        yield Finding(None, "layers", f"{subject.checkpoint.path} without it", "Leave out --fc-layer.")
+
+
 @rule("fc-inputs", "8.2")
 def fc_inputs(subject: Subject) -> Iterator[Finding]:
     """The classification layer has as many inputs as the last layer has outputs, and one bias per output."""
@@ -326,7 +374,8 @@ def fc_inputs(subject: Subject) -> Iterator[Finding]:
     if fc is None:
         return
     if fc.weight.shape[1] != subject.network.outputs:
-        yield Finding(None, "layers", f"{fc.weight.shape[1]} inputs, {subject.network.outputs} outputs of the last layer")
+        yield Finding(None, "layers",
+                      f"{fc.weight.shape[1]} inputs, {subject.network.outputs} outputs of the last layer")
     if fc.bias is not None and len(fc.bias) != len(fc.weight):
         yield Finding(None, "layers", f"{len(fc.bias)} biases, {len(fc.weight)} outputs")
 

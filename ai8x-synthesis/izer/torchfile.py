@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,7 +115,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
             return STORAGE_TYPES[name]
         if (module, name) in NAMES_ONLY:
             return name
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which is neither a tensor nor a plain container; refused")
+        raise pickle.UnpicklingError(f"it names {module}.{name}, neither a tensor nor a plain container; refused")
 
     def persistent_load(self, reference: Any) -> Storage:
         """('storage', type, key, location, elements[, view]); the location (CPU, CUDA) does not matter here."""
@@ -139,6 +139,7 @@ def _tensor(reference: TensorReference, data: dict[str, NDArray[Any]]) -> NDArra
 def _map_containers(value: Any, leaf: Callable[[Any], Any], done: dict[int, Any]) -> Any:
     """`leaf` applied to everything in nested containers; each object once, however often it is shared."""
     if id(value) not in done:
+        result: Any
         if isinstance(value, dict):
             result = type(value)((key, _map_containers(item, leaf, done)) for key, item in value.items())
         elif isinstance(value, (list, tuple)):
@@ -221,7 +222,7 @@ class _Tensor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         stride = tuple(s // self.array.itemsize for s in self.array.strides)
-        arguments = (_StorageKey(self), 0, self.array.shape, stride, False, OrderedDict())
+        arguments: tuple[Any, ...] = (_StorageKey(self), 0, self.array.shape, stride, False, OrderedDict())
         return _Global("torch._utils", "_rebuild_tensor_v2"), arguments
 
 
@@ -236,7 +237,7 @@ def _save_global(pickler: Any, value: _Global) -> None:
 
 
 class _Pickler(pickle._Pickler):  # the Python implementation: only it can write a name that is not importable here
-    dispatch: dict[type, Callable[..., None]] = {**pickle._Pickler.dispatch, _Global: _save_global}  # noqa: RUF012
+    dispatch: ClassVar[Any] = {**pickle._Pickler.dispatch, _Global: _save_global}
 
     def persistent_id(self, value: Any) -> Any:
         if not isinstance(value, _StorageKey):
@@ -261,7 +262,8 @@ def _detach(content: Any, tensors: list[_Tensor]) -> Any:
 def write(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint that torch.load(weights_only=True) reads: arrays become tensors.
 
-    The same content gives the same bytes. The file appears when it is complete. Raises IzerError if it cannot be written.
+    The same content gives the same bytes. The file appears when it is complete. Raises IzerError if it cannot be
+    written.
     """
     tensors: list[_Tensor] = []
     stream = io.BytesIO()

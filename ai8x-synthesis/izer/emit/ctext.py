@@ -1,6 +1,6 @@
 """Pieces of C text that the emitters share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ def decimals(values: NDArray[Any]) -> str:
 
 def layer_summary(layer: Layer, data_format: str) -> str:
     """One line on a layer: shapes, pooling, padding, activation."""
-    pooling = f"{layer.pool} pool {layer.pool_size}x{layer.pool_size} stride {layer.pool_stride}, " if layer.pool else ""
+    window = f"{layer.pool_size}x{layer.pool_size}"
+    pooling = f"{layer.pool} pool {window} stride {layer.pool_stride}, " if layer.pool else ""
     bias = "" if layer.bias is None else ", bias"
     return (
         f"Layer {layer.index}: {layer.in_channels}x{layer.height}x{layer.width} ({data_format} data), {pooling}"
@@ -53,8 +54,7 @@ def layer_summary(layer: Layer, data_format: str) -> str:
 
 def network_summary(network: Network) -> list[str]:
     """One line per layer, and one on the classification layer if there is one."""
-    formats: Callable[[Layer], str] = lambda layer: network.data_format.upper() if layer.index == 0 else "HWC"  # noqa: E731
-    lines = [layer_summary(layer, formats(layer)) for layer in network.layers]
+    lines = [layer_summary(layer, "HWC" if layer.index else network.data_format.upper()) for layer in network.layers]
     if network.fc is not None:
         rows, columns = network.fc.weight.shape
         lines.append(f"Classification layer in software: {columns} inputs, {rows} outputs")

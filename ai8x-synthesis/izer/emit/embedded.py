@@ -29,7 +29,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Demo:
-    """Everything that the files of one demo say. `scores` is the known answer of the classification layer, int16 [R]."""
+    """Everything that the files of one demo say; `scores` is the classification layer's known answer, int16 [R]."""
 
     device: Device
     title: str
