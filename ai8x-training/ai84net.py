@@ -154,16 +154,13 @@ def ai84netextrasmall(
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """A network that `train.py --model` can choose; `min_input` is the smallest height or width that it accepts."""
+    """A network that `train.py --model` can choose."""
 
     name: str
     constructor: Callable[..., Ai84Net]
-    min_input: int
 
 
-models = (
-    ModelRecord("ai84net5", ai84net5, 12),
-    ModelRecord("ai84net7", ai84net7, 32),
-    ModelRecord("ai84netsmall", ai84netsmall, 16),
-    ModelRecord("ai84netextrasmall", ai84netextrasmall, 16),
+models = tuple(
+    ModelRecord(constructor.__name__, constructor)
+    for constructor in (ai84net5, ai84net7, ai84netsmall, ai84netextrasmall)
 )

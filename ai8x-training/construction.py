@@ -56,11 +56,6 @@ def build_model(options: argparse.Namespace, device: torch.device) -> nn.Module:
     dataset: DataSet = REGISTRY[options.dataset]
     record = next(model for model in ai84net.models if model.name == options.arch)
     channels, height, width = dataset.input
-    if min(height, width) < record.min_input:
-        raise UserError(
-            f"{options.arch} needs images of at least {record.min_input} x {record.min_input} pixels; "
-            f"{dataset.name} has {height} x {width}"
-        )
     try:
         model = record.constructor(
             num_classes=len(dataset.classes),

@@ -5,5 +5,5 @@
 # ./go_fashionmnist.sh --optimizer SGD --lr 0.1 --compress schedules/schedule.yaml
 set -e
 cd "$(dirname "$0")"
-exec python3 train.py --model ai84net5 --dataset FashionMNIST --device 84 --epochs 200 --batch-size 128 \
-    --optimizer Adam --lr 0.006 --compress schedules/onecycle.yaml --deterministic --confusion "$@"
+exec python3 train.py --model ai84net5 --dataset FashionMNIST --device 84 --epochs 200 --batch-size 64 \
+    --optimizer Adam --lr 0.004 --compress schedules/onecycle.yaml --deterministic --confusion --print-freq 100 "$@"

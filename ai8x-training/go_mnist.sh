@@ -3,5 +3,5 @@
 # for example: ./go_mnist.sh --epochs 20 --seed 1
 set -e
 cd "$(dirname "$0")"
-exec python3 train.py --model ai84net5 --dataset MNIST --device 84 --epochs 200 --batch-size 128 \
-    --optimizer Adam --lr 0.006 --compress schedules/onecycle.yaml --deterministic --confusion "$@"
+exec python3 train.py --model ai84net5 --dataset MNIST --device 84 --epochs 200 --batch-size 64 \
+    --optimizer Adam --lr 0.004 --compress schedules/onecycle.yaml --deterministic --confusion --print-freq 100 "$@"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from datasets import idx
 from errors import UserError
+from torchvision_shim import torchvision_datasets
 
 log = logging.getLogger(__name__)
 
@@ -20,12 +21,9 @@ def fetch_from_mirrors(name: str) -> Fetch:
     """A fetcher that lets torchvision download its data set `name`."""
 
     def fetch(folder: Path) -> None:
-        from torchvision import datasets
-
-        import torchvision_shim  # noqa: F401  (must come before torchvision)
 
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            getattr(datasets, name)(scratch, download=True)
+            getattr(torchvision_datasets(), name)(scratch, download=True)
             move_files(Path(scratch) / name / "raw", folder)
 
     return fetch

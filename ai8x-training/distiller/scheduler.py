@@ -32,14 +32,14 @@ class CompressionScheduler:
     Args:
         schedule: what the YAML file says.
         optimizer: whose learning rate (and, for OneCycleLR, momentum) is set.
-        epochs: length of the run; OneCycleLR takes it when the file does not give `epochs`.
-        steps_per_epoch: batches in an epoch; OneCycleLR takes it likewise.
+        epochs: length of the run. OneCycleLR takes it when the file does not give `epochs`.
+        steps_per_epoch: batches in an epoch. OneCycleLR takes it likewise, and the learning rate as `max_lr`.
     """
 
     def __init__(self, schedule: Schedule, optimizer: Optimizer, epochs: int, steps_per_epoch: int) -> None:
         self.schedule = schedule
         self.steps_per_epoch = steps_per_epoch
-        run = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
+        run = {"epochs": epochs, "steps_per_epoch": steps_per_epoch, "max_lr": optimizer.param_groups[0]["lr"]}
         self.schedulers = {
             name: build(schedule, component, optimizer, run) for name, component in schedule.lr_schedulers.items()
         }
@@ -74,7 +74,7 @@ def state_dict(model: nn.Module) -> dict[str, Any]:
 
 
 def build(
-    schedule: Schedule, component: Component, optimizer: Optimizer, run: dict[str, int]
+    schedule: Schedule, component: Component, optimizer: Optimizer, run: dict[str, Any]
 ) -> lr_scheduler.LRScheduler:
     """The learning-rate scheduler that `component` describes; UserError for an unknown class or argument."""
     if component.class_name not in PER_EPOCH + PER_BATCH:
@@ -92,7 +92,7 @@ def build(
                 f"{component.class_name} of {component.name!r} has no argument {name!r}; it has {', '.join(known)}",
             )
     arguments = dict(component.arguments)
-    if "steps_per_epoch" in known and "total_steps" not in arguments:
+    if component.class_name == "OneCycleLR":
         arguments = run | arguments
     try:
         return constructor(optimizer, **arguments)

@@ -1,0 +1,106 @@
+"""Split, shuffling and augmentation: right, and dependent on nothing but seed and epoch."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pipeline
+from datasets import ImageSet
+from pipeline import Augmentation
+
+
+def numbered(count: int, channels: int = 1, height: int = 4, width: int = 4) -> ImageSet:
+    """Images that are told apart by their label, which is also their first pixel."""
+    images = torch.randint(256, (count, channels, height, width), dtype=torch.uint8)
+    images[:, 0, 0, 0] = torch.arange(count) % 256
+    return ImageSet(images, torch.arange(count))
+
+
+def slow_augment(images: np.ndarray, padding: int, flip: bool, random: torch.Generator) -> np.ndarray:
+    """Crop and flip one image after the other, with the random numbers drawn in the same order as the product does."""
+    count, _, height, width = images.shape
+    tops, lefts = torch.randint(2 * padding + 1, (2, count, 1), generator=random).squeeze(2).tolist()
+    chances = torch.rand((count, 1), generator=random).flatten().tolist()
+    result = []
+    for image, top, left, chance in zip(images, tops, lefts, chances, strict=True):
+        canvas = np.zeros((image.shape[0], height + 2 * padding, width + 2 * padding), np.uint8)
+        canvas[:, padding : padding + height, padding : padding + width] = image
+        crop = canvas[:, top : top + height, left : left + width]
+        result.append(crop[:, :, ::-1] if flip and chance < 0.5 else crop)
+    return np.stack(result)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    count=st.integers(1, 9),
+    channels=st.sampled_from([1, 3]),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    padding=st.integers(0, 4),
+    flip=st.booleans(),
+)
+def test_batch_augmentation_equals_a_loop_over_images(seed, count, channels, height, width, padding, flip):
+    images = torch.randint(
+        256, (count, channels, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
+    )
+    result = pipeline.augment(images, Augmentation(padding, flip), pipeline.generator(seed, 3))
+    expected = slow_augment(images.numpy(), padding, flip, pipeline.generator(seed, 3))
+    assert result.dtype == torch.uint8
+    assert np.array_equal(result.numpy(), expected)
+
+
+def test_all_shifts_and_both_mirrorings_occur():
+    image = torch.zeros(1, 1, 3, 3, dtype=torch.uint8)
+    image[0, 0, 1, 0] = 9
+    results = pipeline.augment(image.expand(2000, -1, -1, -1), Augmentation(1, True), pipeline.generator(0, 0))
+    places = {tuple(place[1:].tolist()) for place in results.squeeze(1).nonzero()}
+    assert places == {(row, column) for row in range(3) for column in range(3)}
+
+
+def epoch_of(images: ImageSet, seed: int, epoch: int) -> list[torch.Tensor]:
+    batches = list(pipeline.training_batches(images, Augmentation(2, True), 4, seed, epoch))
+    return [torch.cat([data for data, _ in batches]), torch.cat([labels for _, labels in batches])]
+
+
+def test_an_epoch_repeats_with_the_same_seed_and_differs_with_another_seed_or_epoch():
+    images = numbered(64)
+    data, labels = epoch_of(images, 5, 1)
+    again, labels_again = epoch_of(images, 5, 1)
+    assert torch.equal(data, again)
+    assert torch.equal(labels, labels_again)
+    for seed, epoch in ((6, 1), (5, 2)):
+        assert not torch.equal(labels, epoch_of(images, seed, epoch)[1])
+
+
+def test_an_epoch_shows_every_image_once_and_keeps_the_smaller_last_batch():
+    batches = list(pipeline.training_batches(numbered(10), Augmentation(0, False), 4, 0, 0))
+    assert [len(labels) for _, labels in batches] == [4, 4, 2]
+    assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == list(range(10))
+
+
+def test_images_stay_with_their_labels():
+    images = numbered(100)
+    for data, labels in pipeline.training_batches(images, Augmentation(0, False), 7, 0, 0):
+        assert torch.equal(data, images.images[labels].float() / 255 - 0.5)
+
+
+def test_test_batches_keep_the_order_and_leave_the_images_alone():
+    images = numbered(10)
+    batches = list(pipeline.ordered_batches(images, 4, simulate=False))
+    assert torch.cat([labels for _, labels in batches]).tolist() == list(range(10))
+    assert torch.equal(torch.cat([data for data, _ in batches]), images.images.float() / 255 - 0.5)
+
+
+@pytest.mark.parametrize("fraction, count", [(0.0, 0), (0.1, 5), (0.5, 29), (0.999, 58)])
+def test_split_parts_are_disjoint_and_complete(fraction, count):
+    training, validation = pipeline.split(numbered(59), fraction, seed=1)
+    assert len(validation) == count
+    assert sorted([*training.labels.tolist(), *validation.labels.tolist()]) == list(range(59))
+
+
+def test_split_depends_on_the_seed_only():
+    labels = [pipeline.split(numbered(59), 0.2, seed)[1].labels.tolist() for seed in (1, 1, 2)]
+    assert labels[0] == labels[1] != labels[2]
