@@ -1,0 +1,110 @@
+"""Reads firmware: what to load, where functions and objects are, and which source line an instruction came from."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elftools.common.exceptions import DWARFError, ELFError
+from elftools.elf.elffile import ELFFile
+
+from chip.errors import FirmwareError
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A function or object; `address` has no Thumb bit, `size` is in bytes."""
+
+    name: str
+    address: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A linked program. `segments` are (load address, content), `lines` are (address, "file:line"), ascending."""
+
+    path: Path
+    segments: tuple[tuple[int, bytes], ...]
+    functions: tuple[Symbol, ...]
+    objects: dict[str, Symbol]
+    lines: tuple[tuple[int, str], ...]
+
+    def function(self, name: str) -> Symbol:
+        """The function of that name; raises FirmwareError if there is none."""
+        for function in self.functions:
+            if function.name == name:
+                return function
+        raise FirmwareError(f"{self.path}: no function {name}()")
+
+    def object(self, name: str) -> Symbol:
+        """The global object of that name; raises FirmwareError if there is none."""
+        if name not in self.objects:
+            raise FirmwareError(f"{self.path}: no object {name}")
+        return self.objects[name]
+
+    def place(self, address: int) -> str:
+        """Function and offset, and the source line if known, such as `main+0x1c, main.c:12`."""
+        index = bisect_right(self.functions, address, key=lambda function: function.address) - 1
+        function = self.functions[index] if index >= 0 else None
+        if function is None or address >= function.address + function.size:
+            return "no known function"
+        line = bisect_right(self.lines, address, key=lambda entry: entry[0]) - 1
+        source = f", {self.lines[line][1]}" if line >= 0 and self.lines[line][1] else ""
+        return f"{function.name}+0x{address - function.address:x}{source}"
+
+
+def read_firmware(path: Path) -> Firmware:
+    """Read an ELF file for Arm.
+
+    Raises FirmwareError if the file cannot be read, is damaged, or is for another processor.
+    """
+    try:
+        with path.open("rb") as file:
+            return _firmware(path, ELFFile(file))
+    except OSError as error:
+        raise FirmwareError(f"{path}: {error.strerror}") from error
+    except FirmwareError:
+        raise
+    except (ELFError, DWARFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise FirmwareError(f"{path}: damaged ELF file ({error}); build it again with `make clean all`") from error
+
+
+def _firmware(path: Path, elf: Any) -> Firmware:
+    if elf["e_machine"] != "EM_ARM" or elf.elfclass != 32 or not elf.little_endian:
+        raise FirmwareError(f"{path}: not a program for a little-endian 32-bit Arm processor")
+    segments = [(part["p_paddr"], part.data()) for part in elf.iter_segments("PT_LOAD") if part["p_filesz"]]
+    if any(len(content) == 0 for _, content in segments):
+        raise FirmwareError(f"{path}: a segment is cut off; build it again with `make clean all`")
+    table = elf.get_section_by_name(".symtab")
+    if table is None:
+        raise FirmwareError(f"{path}: has no symbol table; do not strip it")
+    symbols = [symbol for symbol in table.iter_symbols() if symbol["st_shndx"] != "SHN_UNDEF"]
+    functions = [Symbol(symbol.name, symbol["st_value"] & ~1, symbol["st_size"]) for symbol in symbols
+                 if symbol["st_info"]["type"] == "STT_FUNC"]
+    objects = {symbol.name: Symbol(symbol.name, symbol["st_value"], symbol["st_size"]) for symbol in symbols
+               if symbol["st_info"]["type"] == "STT_OBJECT"}
+    return Firmware(path, tuple(segments), tuple(sorted(functions, key=lambda function: function.address)), objects,
+                    _lines(elf))
+
+
+def _lines(elf: Any) -> tuple[tuple[int, str], ...]:
+    """The line number table, if the program was built with -g. An empty place ends a sequence of instructions."""
+    if not elf.has_dwarf_info():
+        return ()
+    dwarf = elf.get_dwarf_info()
+    found: list[tuple[int, str]] = []
+    for unit in dwarf.iter_CUs():
+        program = dwarf.line_program_for_CU(unit)
+        for entry in program.get_entries() if program else ():
+            if entry.state is not None:
+                state = entry.state
+                place = "" if state.end_sequence else f"{_file_name(program.header, state.file)}:{state.line}"
+                found.append((state.address, place))
+    return tuple(sorted(found, key=lambda line: (line[0], line[1] != "")))
+
+
+def _file_name(header: Any, number: int) -> str:
+    """File numbers count from 0 in DWARF 5, from 1 before."""
+    entry = header["file_entry"][number if header["version"] >= 5 else number - 1]
+    return str(entry.name.decode(errors="replace")).rsplit("/", 1)[-1]

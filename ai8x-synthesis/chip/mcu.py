@@ -1,0 +1,247 @@
+"""An emulated microcontroller: a Cortex-M4, memory, a console, and the accelerator model behind its bus.
+
+The AI84 hardware reference gives no memory map of the microcontroller; the one here is that of Device/link.ld. Console
+and exit are Arm semihosting (BKPT 0xAB). Time is an approximation: the cycle counter of the debug unit (DWT CYCCNT)
+shows executed instructions plus two clocks for every clock of the accelerator, which runs at half the system clock
+(AI84 hardware reference, appendix D).
+
+Instructions are counted per basic block, by the lengths of the instructions in it, when the block is entered; one that
+is left early (at a fault) counts whole.
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import unicorn
+from unicorn import arm_const as arm
+
+from chip.binding import Chip
+from chip.elf import read_firmware
+from chip.errors import ChipFault, EmulationFault, FirmwareError
+
+uc: Any = unicorn  # without types: its own are incomplete
+
+FLASH, FLASH_SIZE = 0x10000000, 512 * 1024
+RAM, RAM_SIZE = 0x20000000, 128 * 1024
+ACCELERATOR, ACCELERATOR_SIZE = 0x50100000, 0x400000  # AI84 hardware reference 2.1
+CORE, CORE_SIZE = 0xE0000000, 0x10000  # the processor's own registers (Armv7-M, B3.1)
+CYCCNT = 0xE0001004
+CORE_REGISTERS = {0xE0001000: "DWT_CTRL", CYCCNT: "DWT_CYCCNT", 0xE000ED88: "CPACR", 0xE000EDFC: "DEMCR"}
+RETURN = FLASH + FLASH_SIZE - 2  # a called function returns here: behind every program, never executed
+
+BREAKPOINT = 7  # unicorn's number of the exception that BKPT takes
+SEMIHOSTING = 0xBEAB  # BKPT 0xAB
+SYS_WRITEC, SYS_WRITE0, SYS_EXIT, SYS_EXIT_EXTENDED = 0x03, 0x04, 0x18, 0x20
+APPLICATION_EXIT = 0x20026  # the reason that means "ended by itself"
+
+UNMAPPED = {
+    uc.UC_MEM_READ_UNMAPPED: "read of unmapped memory", uc.UC_MEM_WRITE_UNMAPPED: "write to unmapped memory",
+    uc.UC_MEM_FETCH_UNMAPPED: "jump to unmapped memory", uc.UC_MEM_WRITE_PROT: "write to read-only memory",
+    uc.UC_MEM_READ_PROT: "read of protected memory", uc.UC_MEM_FETCH_PROT: "jump to memory that holds no code",
+}
+FETCHES = (uc.UC_MEM_FETCH_UNMAPPED, uc.UC_MEM_FETCH_PROT)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run from reset to exit. `cycles` are the accelerator clocks of the last inference, see Chip.cycles()."""
+
+    status: int
+    console: str
+    instructions: int
+    cycles: int
+
+
+class Mcu:
+    """The microcontroller with the program in `elf` in its flash and `chip` on its bus.
+
+    Raises FirmwareError if the file is not a program for this memory map.
+    """
+
+    def __init__(self, elf: Path, chip: Chip) -> None:
+        self.firmware = read_firmware(elf)
+        self.instructions = 0
+        self._chip = chip
+        self._console = ""
+        self._status: int | None = None  # set by the program's exit
+        self._budget = self._limit = 0
+        self._block_lengths: dict[tuple[int, int], int] = {}
+        self._cpu: Any = uc.Uc(uc.UC_ARCH_ARM, uc.UC_MODE_THUMB | uc.UC_MODE_MCLASS)
+        self._cpu.ctl_set_cpu_model(arm.UC_CPU_ARM_CORTEX_M4)
+        self._map_memory()
+        self._load()
+        self._add_hooks()
+
+    def run(self, limit: int = 100_000_000) -> Result:
+        """Run from reset until the program exits.
+
+        Raises EmulationFault if the program does something that hardware could not do, or executes more than `limit`
+        instructions.
+        """
+        self._console, self._status = "", None
+        stack, entry = struct.unpack("<II", self._cpu.mem_read(FLASH, 8))
+        self._cpu.reg_write(arm.UC_ARM_REG_SP, stack)
+        self._execute(entry, limit)
+        if self._status is None:
+            raise self._fault("returned from its reset handler instead of exiting", RETURN)
+        return Result(self._status, self._console, self.instructions, self._chip.cycles())
+
+    def call(self, function: str, *arguments: int, limit: int = 100_000_000) -> int:
+        """Call a function with up to four 32-bit arguments on an empty stack; returns register r0, unsigned.
+
+        Memory is what run() and earlier calls left. Raises EmulationFault as run() does, and if the program exits.
+        """
+        if len(arguments) > 4:
+            raise ValueError(f"{function}: at most 4 arguments, given {len(arguments)}")
+        entry = self.firmware.function(function).address
+        for number, argument in enumerate(arguments):
+            self._cpu.reg_write(arm.UC_ARM_REG_R0 + number, argument & 0xFFFFFFFF)
+        self._status = None
+        self._cpu.reg_write(arm.UC_ARM_REG_SP, struct.unpack("<I", self._cpu.mem_read(FLASH, 4))[0])
+        self._execute(entry, limit)
+        if self._status is not None:
+            raise self._fault(f"exited with status {self._status} inside {function}()", entry)
+        return int(self._cpu.reg_read(arm.UC_ARM_REG_R0))
+
+    def read_symbol(self, name: str) -> bytes:
+        """The content of a global object; raises FirmwareError if there is none of that name."""
+        symbol = self.firmware.object(name)
+        return bytes(self._cpu.mem_read(symbol.address, symbol.size))
+
+    def write_symbol(self, name: str, content: bytes) -> None:
+        """Replace the whole content of a global object, in flash too, as a debugger would.
+
+        Raises FirmwareError if there is no such object, ValueError if its size differs.
+        """
+        symbol = self.firmware.object(name)
+        if len(content) != symbol.size:
+            raise ValueError(f"{name} has {symbol.size} bytes, given {len(content)}")
+        self._cpu.mem_write(symbol.address, content)
+
+    @property
+    def console(self) -> str:
+        """What the program has printed since run() began."""
+        return self._console
+
+    def _map_memory(self) -> None:
+        self._cpu.mem_map(FLASH, FLASH_SIZE, uc.UC_PROT_READ | uc.UC_PROT_EXEC)
+        self._cpu.mem_map(RAM, RAM_SIZE, uc.UC_PROT_READ | uc.UC_PROT_WRITE)
+        # Plain memory behind the two register windows: the access hook runs before each access and puts there what a
+        # read must find. Only such hooks see the address, the width and the exact program counter.
+        self._cpu.mem_map(ACCELERATOR, ACCELERATOR_SIZE, uc.UC_PROT_READ | uc.UC_PROT_WRITE)
+        self._cpu.mem_map(CORE, CORE_SIZE, uc.UC_PROT_READ | uc.UC_PROT_WRITE)
+
+    def _load(self) -> None:
+        path = self.firmware.path
+        for address, content in self.firmware.segments:
+            if address < FLASH or address + len(content) > RETURN:
+                raise FirmwareError(f"{path}: a segment of {len(content)} bytes at 0x{address:08X} is not within flash "
+                                    f"(0x{FLASH:08X} to 0x{RETURN - 1:08X}); link it with link.ld")
+            self._cpu.mem_write(address, content)
+        if not any(address == FLASH for address, _ in self.firmware.segments):
+            raise FirmwareError(f"{path}: has no vector table at 0x{FLASH:08X}; link it with link.ld")
+
+    def _add_hooks(self) -> None:
+        self._cpu.hook_add(uc.UC_HOOK_BLOCK, self._on_block)
+        self._cpu.hook_add(uc.UC_HOOK_INTR, self._on_exception)
+        self._cpu.hook_add(uc.UC_HOOK_MEM_INVALID, self._on_invalid)
+        accesses = uc.UC_HOOK_MEM_READ | uc.UC_HOOK_MEM_WRITE
+        self._cpu.hook_add(accesses, self._on_accelerator, None, ACCELERATOR, ACCELERATOR + ACCELERATOR_SIZE - 1)
+        self._cpu.hook_add(accesses, self._on_core, None, CORE, CORE + CORE_SIZE - 1)
+
+    def _execute(self, entry: int, limit: int) -> None:
+        """Run until the return to RETURN or the exit. What a hook raises, emu_start raises again."""
+        self._budget, self._limit = limit, self.instructions + limit
+        self._cpu.reg_write(arm.UC_ARM_REG_LR, RETURN | 1)
+        try:
+            self._cpu.emu_start(entry | 1, RETURN)
+        except uc.UcError as error:
+            undefined = error.errno == uc.UC_ERR_INSN_INVALID
+            raise self._fault("undefined instruction" if undefined else str(error), self._pc()) from error
+
+    def _pc(self) -> int:
+        return int(self._cpu.reg_read(arm.UC_ARM_REG_PC))
+
+    def _fault(self, text: str, address: int, pc: int | None = None) -> EmulationFault:
+        pc = self._pc() if pc is None else pc
+        return EmulationFault(text, address, pc, self.firmware.place(pc))
+
+    def _on_block(self, cpu: Any, address: int, size: int, _: Any) -> None:
+        length = self._block_lengths.get((address, size))
+        if length is None:
+            length = self._block_lengths[address, size] = count_instructions(bytes(cpu.mem_read(address, size)))
+        self.instructions += length
+        if self.instructions > self._limit:
+            raise self._fault(f"still running after {self._budget} instructions", address, address)
+
+    def _on_accelerator(self, cpu: Any, access: int, address: int, size: int, value: int, _: Any) -> None:
+        if size != 4:
+            raise self._fault(f"{8 * size}-bit access to the accelerator at 0x{address:08X}: only 32 bits are possible",
+                              address)
+        try:
+            if access == uc.UC_MEM_WRITE:
+                self._chip.write32(address, value & 0xFFFFFFFF)
+            else:
+                word = self._chip.read32(address)
+                if address % 4 == 0:
+                    cpu.mem_write(address, word.to_bytes(4, "little"))
+        except ChipFault as fault:
+            raise self._fault(str(fault), fault.address) from fault
+
+    def _on_core(self, cpu: Any, access: int, address: int, size: int, value: int, _: Any) -> None:
+        if address not in CORE_REGISTERS or size != 4:
+            known = ", ".join(f"{name} 0x{place:08X}" for place, name in CORE_REGISTERS.items())
+            raise self._fault(f"access to the processor register at 0x{address:08X}; the emulator has {known}", address)
+        if address == CYCCNT and access == uc.UC_MEM_READ:
+            cycles = self.instructions + 2 * self._chip.cycles()
+            cpu.mem_write(CYCCNT, (cycles & 0xFFFFFFFF).to_bytes(4, "little"))
+
+    def _on_invalid(self, cpu: Any, access: int, address: int, size: int, value: int, _: Any) -> bool:
+        text = f"{UNMAPPED.get(access, 'bad access to memory')} at 0x{address:08X}"
+        if access in FETCHES:  # the pc is the bad address itself; the halfword before the return address is in the call
+            raise self._fault(text, address, (int(cpu.reg_read(arm.UC_ARM_REG_LR)) & ~1) - 2)
+        raise self._fault(text, address)
+
+    def _on_exception(self, cpu: Any, number: int, _: Any) -> None:
+        pc = self._pc()
+        if number != BREAKPOINT or struct.unpack("<H", cpu.mem_read(pc, 2))[0] != SEMIHOSTING:
+            raise self._fault(f"processor exception {number}", pc)
+        self._semihosting(cpu.reg_read(arm.UC_ARM_REG_R0), cpu.reg_read(arm.UC_ARM_REG_R1))
+        cpu.reg_write(arm.UC_ARM_REG_PC, (pc + 2) | 1)
+
+    def _semihosting(self, operation: int, argument: int) -> None:
+        """Arm semihosting for AArch32; `argument` is the content of r1."""
+        if operation == SYS_WRITEC:
+            self._console += chr(self._cpu.mem_read(argument, 1)[0])
+        elif operation == SYS_WRITE0:
+            self._console += self._string(argument)
+        elif operation == SYS_EXIT:
+            self._exit(argument, 0 if argument == APPLICATION_EXIT else 1)
+        elif operation == SYS_EXIT_EXTENDED:
+            reason, status = struct.unpack("<II", self._cpu.mem_read(argument, 8))
+            self._exit(reason, status)
+        else:
+            raise self._fault(f"semihosting operation 0x{operation:X} is not supported", self._pc())
+
+    def _exit(self, reason: int, status: int) -> None:
+        self._status = status if reason == APPLICATION_EXIT else 1
+        self._cpu.emu_stop()
+
+    def _string(self, address: int) -> str:
+        """A zero-terminated string; one that runs out of memory ends there."""
+        content = bytearray()
+        while byte := self._cpu.mem_read(address + len(content), 1)[0]:
+            content.append(byte)
+        return content.decode("utf-8", errors="replace")
+
+
+def count_instructions(code: bytes) -> int:
+    """Number of Thumb instructions: a halfword that starts with 0b11101, 0b11110 or 0b11111 is the first of two."""
+    halfwords = struct.unpack(f"<{len(code) // 2}H", code)
+    count = index = 0
+    while index < len(halfwords):
+        index += 2 if halfwords[index] >> 11 >= 0b11101 else 1
+        count += 1
+    return count
