@@ -12,7 +12,7 @@ from loop import Step
 
 
 class Board:
-    """Writes events into a log directory, or nothing when `directory` is None."""
+    """Writes events into a log directory, or nothing when `directory` is None; use it in a `with` block."""
 
     def __init__(self, directory: Path | None) -> None:
         self.writer = None
@@ -63,7 +63,9 @@ class Board:
             image: np.ndarray = figures.confusion_image(matrix, classes)
             self.writer.add_image("Validation/ConfusionMatrix", image, epoch, dataformats="HWC")
 
-    def close(self) -> None:
-        """Flush and close the file."""
+    def __enter__(self) -> "Board":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if self.writer is not None:
             self.writer.close()

@@ -1,6 +1,5 @@
 """Checkpoints: one dictionary of tensors and plain containers, described in docs/checkpoint-format.md."""
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,8 +100,9 @@ def read_contents(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such checkpoint") from error
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise UserError(f"{path}: cannot be read as a checkpoint ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # torch.load meets a damaged file with whatever its parts raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: cannot be read as a checkpoint ({reason})") from error
 
 
 def today_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

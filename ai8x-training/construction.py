@@ -48,7 +48,8 @@ def load_images(options: argparse.Namespace, seed: int, device: torch.device) ->
             f"the data set {options.dataset} is empty: {len(training)} training and {len(test)} test images"
         )
     training, validation = pipeline.split(training, options.validation_split, seed)
-    return Images(training.to(device), (validation if len(validation) else test).to(device), test.to(device))
+    test = test.to(device)
+    return Images(training.to(device), validation.to(device) if len(validation) else test, test)
 
 
 def build_model(options: argparse.Namespace, device: torch.device) -> nn.Module:

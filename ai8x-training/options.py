@@ -1,7 +1,8 @@
 """The command line of train.py."""
 
 import argparse
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ai84net
@@ -42,21 +43,32 @@ def natural(text: str) -> int:
     return value
 
 
-def one_of(names: Sequence[str]) -> dict[str, str]:
-    """The accepted spellings: every name by its lower-case form."""
-    return {name.lower(): name for name in names}
+def positive_number(text: str) -> float:
+    """A finite number above 0."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be above 0; given {text}")
+    return value
 
 
-def choice(what: str, names: Sequence[str]) -> "type[argparse.Action]":
-    """An action that accepts one of `names` in upper or lower case and stores it as listed."""
+def natural_number(text: str) -> float:
+    """A finite number of at least 0."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be at least 0; given {text}")
+    return value
 
-    class Choice(argparse.Action):
-        def __call__(self, parser, namespace, value, option_string=None):  # type: ignore[no-untyped-def]
-            if value.lower() not in one_of(names):
-                parser.error(f"argument {option_string}: there is no {what} {value!r}; choose from {', '.join(names)}")
-            setattr(namespace, self.dest, one_of(names)[value.lower()])
 
-    return Choice
+def one_of(what: str, names: Sequence[str]) -> Callable[[str], str]:
+    """A converter that accepts `names` in upper or lower case and gives them as listed."""
+
+    def convert(text: str) -> str:
+        for name in names:
+            if name.lower() == text.lower():
+                return name
+        raise argparse.ArgumentTypeError(f"there is no {what} {text!r}; choose from {', '.join(names)}")
+
+    return convert
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -84,14 +96,14 @@ def add_model_options(group: argparse._ArgumentGroup) -> None:
         "--model",
         dest="arch",
         required=True,
-        action=choice("model", models),
+        type=one_of("model", models),
         metavar="NAME",
         help=f"network: {', '.join(models)}",
     )
     group.add_argument(
         "--dataset",
         required=True,
-        action=choice("data set", list(REGISTRY)),
+        type=one_of("data set", list(REGISTRY)),
         metavar="NAME",
         help=f"data set: {', '.join(REGISTRY)}",
     )
@@ -104,7 +116,7 @@ def add_model_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--device",
-        action=choice("device", ["84", "AI84"]),
+        type=one_of("device", ["84", "AI84"]),
         default="84",
         metavar="DEVICE",
         help="accelerator that the network must fit: 84 or AI84 [84]",
@@ -129,17 +141,22 @@ def add_training_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-b", "--batch-size", type=positive, default=256, metavar="N", help="images per step [256]")
     group.add_argument(
         "--optimizer",
-        action=choice("optimizer", ["SGD", "Adam"]),
+        type=one_of("optimizer", ["SGD", "Adam"]),
         default="SGD",
         metavar="NAME",
         help="SGD or Adam [SGD]",
     )
     group.add_argument(
-        "--lr", "--learning-rate", type=float, default=0.1, metavar="X", help="initial learning rate [0.1]"
+        "--lr", "--learning-rate", type=positive_number, default=0.1, metavar="X", help="initial learning rate [0.1]"
     )
-    group.add_argument("--momentum", type=float, default=0.9, metavar="X", help="momentum of SGD [0.9]")
+    group.add_argument("--momentum", type=natural_number, default=0.9, metavar="X", help="momentum of SGD [0.9]")
     group.add_argument(
-        "--wd", "--weight-decay", dest="weight_decay", type=float, metavar="X", help="weight decay [SGD: 1e-4, Adam: 0]"
+        "--wd",
+        "--weight-decay",
+        dest="weight_decay",
+        type=natural_number,
+        metavar="X",
+        help="weight decay [SGD: 1e-4, Adam: 0]",
     )
     group.add_argument("--compress", type=Path, metavar="FILE", help="schedule: a Distiller YAML file, see schedules/")
     group.add_argument(
@@ -253,6 +270,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     check_combination(parser, options)
     options.data = options.data.expanduser()
+    options.device = f"AI{options.device.removeprefix('AI')}"
     if options.weight_decay is None:
         options.weight_decay = 1e-4 if options.optimizer == "SGD" else 0.0
     if options.seed is None and options.deterministic:

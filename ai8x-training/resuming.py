@@ -27,6 +27,7 @@ def settings(options: argparse.Namespace, schedule: Schedule | None, seed: int |
         "use_bias": options.use_bias,
         "epochs": options.epochs,
         "batch_size": options.batch_size,
+        "precision": options.precision,
         "optimizer": options.optimizer,
         "lr": options.lr,
         "momentum": options.momentum,

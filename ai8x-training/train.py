@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
             testing.test(chosen)
         else:
             training.train(chosen, arguments)
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"train.py: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ from resuming import BEST, LAST
 
 log = logging.getLogger(__name__)
 
+SUMMARY = "summary.json"
+"""Written when a run is complete, and only then."""
+
 
 @dataclass(frozen=True)
 class Best:
@@ -54,31 +58,26 @@ class Run:
 
 
 def train(options: argparse.Namespace, arguments: Sequence[str]) -> None:
-    """Do what a command line without --evaluate asks; UserError when that is not possible."""
+    """Do what a command line without --evaluate asks; UserError, before anything is written, when it cannot."""
     schedule = read_schedule(options.compress) if options.compress else None
     found = resuming.choose(options, resuming.settings(options, schedule, options.seed))
-    start = start_epoch(options, found)
-    if options.resume_from == "auto" and start == options.epochs:
-        assert found is not None
-        log.info("the run in %s is complete, there is nothing to do", found.path.parent)
+    start = 0 if found is None or options.reset_optimizer else found.epoch + 1
+    old_directory = resuming.log_directory(found) if found is not None and start else None
+    if start >= options.epochs and (old_directory is None or (old_directory / SUMMARY).is_file()):
+        if options.resume_from != "auto":
+            raise UserError(f"{options.resume_from}: has {start} epochs already; give more than that with --epochs")
+        log.info("The run in %s is complete, there is nothing to do", old_directory)
         return
-    if start >= options.epochs:
-        raise UserError(
-            f"{options.resume_from}: has {start} epochs, --epochs {options.epochs} asks for no more; give a higher "
-            "number"
-        )
-    directory = (resuming.log_directory(found) if found and start else None) or runlog.create(
-        options.out_dir, options.name
-    )
-    with runlog.log_file(directory):
-        runlog.link_latest(directory)
-        log.info("Log directory: %s", directory)
-        run_in(directory, options, arguments, schedule, found, start)
-
-
-def start_epoch(options: argparse.Namespace, found: Checkpoint | None) -> int:
-    """The first epoch to train."""
-    return 0 if found is None or options.reset_optimizer else found.epoch + 1
+    device, seed = construction.compute_device(options), choose_seed(options, found)
+    construction.seed_everything(seed, options.deterministic)
+    images = construction.load_images(options, seed, device)
+    trainer = build_trainer(options, schedule, images, seed, device)
+    best = restore(options, trainer, found, start, old_directory)
+    directory = old_directory or runlog.create(options.out_dir, options.name)
+    with runlog.log_file(directory), Board(None if options.no_tensorboard else directory) as board:
+        run = Run(options, directory, resuming.settings(options, schedule, seed), images, trainer, board)
+        begin(run, arguments, schedule, start)
+        finish(run, *train_epochs(run, start, best))
 
 
 def choose_seed(options: argparse.Namespace, found: Checkpoint | None) -> int:
@@ -89,54 +88,8 @@ def choose_seed(options: argparse.Namespace, found: Checkpoint | None) -> int:
     return int(run["seed"]) if run else construction.random_seed()
 
 
-def run_in(
-    directory: Path,
-    options: argparse.Namespace,
-    arguments: Sequence[str],
-    schedule: Schedule | None,
-    found: Checkpoint | None,
-    start: int,
-) -> None:
-    """Train in a log directory that exists."""
-    device = construction.compute_device(options)
-    seed = choose_seed(options, found)
-    runlog.log_environment(arguments, device)
-    log.info("Seed: %d", seed)
-    if schedule is not None:
-        (directory / "configs").mkdir(exist_ok=True)
-        shutil.copyfile(schedule.path, directory / "configs" / schedule.path.name)
-    construction.seed_everything(seed, options.deterministic)
-    images = construction.load_images(options, seed, device)
-    log_images(images)
-    trainer = build_trainer(options, schedule, images, seed, device)
-    best = restore(options, trainer, found, start, directory)
-    board = Board(None if options.no_tensorboard else directory)
-    board.command_line(" ".join(arguments))
-    run = Run(options, directory, resuming.settings(options, schedule, seed), images, trainer, board)
-    try:
-        finish(run, *train_epochs(run, start, best))
-    finally:
-        board.close()
-
-
-def log_images(images: Images) -> None:
-    """Say how many images each part has."""
-    log.info(
-        "Data set sizes: training %d, validation %d, test %d",
-        len(images.training),
-        len(images.validation),
-        len(images.test),
-    )
-    if images.validation is images.test:
-        log.warning("validation split is 0: the test set chooses the best epoch, so its final accuracy is optimistic")
-
-
 def build_trainer(
-    options: argparse.Namespace,
-    schedule: Schedule | None,
-    images: Images,
-    seed: int,
-    device: torch.device,
+    options: argparse.Namespace, schedule: Schedule | None, images: Images, seed: int, device: torch.device
 ) -> Trainer:
     """Network, optimizer and schedule at their beginning."""
     model = construction.build_model(options, device)
@@ -146,28 +99,51 @@ def build_trainer(
     augmentation = (
         pipeline.Augmentation(0, False)
         if options.no_augmentation
-        else (pipeline.Augmentation.of(REGISTRY[options.dataset]))
+        else pipeline.Augmentation.of(REGISTRY[options.dataset])
     )
     bfloat16 = construction.use_bfloat16(options, device)
-    log.info("Training in %s", "bfloat16" if bfloat16 else "float32")
     return Trainer(model, optimizer, scheduler, images.training, augmentation, options.batch_size, seed, bfloat16)
 
 
 def restore(
-    options: argparse.Namespace, trainer: Trainer, found: Checkpoint | None, start: int, directory: Path
+    options: argparse.Namespace, trainer: Trainer, found: Checkpoint | None, start: int, old_directory: Path | None
 ) -> Best:
-    """Load the weights to start from and, when resuming, the optimizer; returns the best epoch so far."""
+    """Load the weights to start from and, when resuming, the optimizer; returns the best epoch so far.
+
+    A checkpoint from outside a log directory comes without its best weights: then the best of the coming epochs counts.
+    """
     source = found or (checkpoint.load(options.exp_load_weights_from) if options.exp_load_weights_from else None)
     if source is not None:
         checkpoint.load_weights(trainer.model, source, options.arch)
-        log.info("Weights from %s", source.path)
-    if found is None or start == 0:
-        return Best(-1, -1.0)
-    resuming.restore_optimizer(found, trainer.optimizer, trainer.scheduler)
-    log.info("Resuming at epoch %d", start)
-    if (directory / BEST).is_file():
-        return Best(found.extras["best_epoch"], found.extras["best_top1"])
+    if found is not None and start > 0:
+        resuming.restore_optimizer(found, trainer.optimizer, trainer.scheduler)
+        if old_directory is not None:
+            return Best(found.extras["best_epoch"], found.extras["best_top1"])
     return Best(-1, -1.0)
+
+
+def begin(run: Run, arguments: Sequence[str], schedule: Schedule | None, start: int) -> None:
+    """Put into the log directory what explains the run."""
+    runlog.link_latest(run.directory)
+    (run.directory / SUMMARY).unlink(missing_ok=True)
+    if schedule is not None:
+        (run.directory / "configs").mkdir(exist_ok=True)
+        shutil.copyfile(schedule.path, run.directory / "configs" / schedule.path.name)
+    log.info("Log directory: %s", run.directory)
+    runlog.log_environment(arguments, run.images.training.images.device)
+    run.board.command_line(shlex.join(arguments))
+    log.info("Seed %d, training in %s", run.trainer.seed, "bfloat16" if run.trainer.bfloat16 else "float32")
+    log_images(run.images)
+    if start:
+        log.info("Resuming at epoch %d", start)
+
+
+def log_images(images: Images) -> None:
+    """Say how many images each part has."""
+    sizes = (len(images.training), len(images.validation), len(images.test))
+    log.info("Data set sizes: training %d, validation %d, test %d", *sizes)
+    if images.validation is images.test:
+        log.warning("Validation split is 0: the test set chooses the best epoch, so its final accuracy is optimistic")
 
 
 def train_epochs(run: Run, start: int, best: Best) -> tuple[Best, list[EpochResult]]:
@@ -233,7 +209,7 @@ def finish(run: Run, best: Best, results: list[EpochResult]) -> None:
     log_scores(test)
     if run.options.confusion:
         save_confusion(run, test, best.epoch)
-    write_json(run.directory / "summary.json", summary(run, best, results, test))
+    write_json(run.directory / SUMMARY, summary(run, best, results, test))
     log.info("Best weights: %s", path)
 
 
@@ -247,12 +223,10 @@ def save_confusion(run: Run, test: Evaluation, epoch: int) -> None:
 
 def summary(run: Run, best: Best, results: list[EpochResult], test: Evaluation) -> dict[str, Any]:
     """The content of summary.json; speed is that of the epochs trained by this process."""
-    seconds = sum(result.seconds for result in results)
     return {
         "arch": run.options.arch,
         "dataset": run.options.dataset,
         "epochs": run.options.epochs,
-        "epochs_trained_now": len(results),
         "seed": run.trainer.seed,
         "best_epoch": best.epoch,
         "best_top1": best.top1,
@@ -260,9 +234,17 @@ def summary(run: Run, best: Best, results: list[EpochResult], test: Evaluation) 
         "test_correct": test.correct,
         "test_images": len(test.labels),
         "test_loss": test.loss,
-        "training_seconds": seconds,
-        "images_per_second": sum(result.images for result in results) / seconds,
-        "busy_cores": sum(result.cpu_seconds for result in results) / seconds,
         "best": str(run.directory / BEST),
         "checkpoint": str(run.directory / LAST),
+    } | speed(results)
+
+
+def speed(results: list[EpochResult]) -> dict[str, Any]:
+    """How fast the given epochs were; a resumed run that only had the test left to do trained none."""
+    seconds = sum(result.seconds for result in results)
+    return {
+        "epochs_trained_now": len(results),
+        "training_seconds": seconds,
+        "images_per_second": sum(result.images for result in results) / seconds if results else None,
+        "busy_cores": sum(result.cpu_seconds for result in results) / seconds if results else None,
     }
