@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from conformance_cases import CASES, ROOT
 
 CASE = CASES / "valid" / "fashion_chw"

@@ -3,6 +3,7 @@
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
+
 from izer.errors import IzerError, RuleError
 from izer.yamlcfg import read_description
 
@@ -36,9 +37,11 @@ def test_keys_defaults_and_lines(tmp_path):
     description = read(tmp_path, GOOD)
     first, second = description.layers
     assert (description.arch, description.dataset, description.output_map) == ("net", "MNIST", None)
-    assert (first.processors, first.data_format, first.activate, first.pad, first.out_offset) == (1, "chw", "relu", 1, 0)
+    assert (first.processors, first.data_format, first.activate) == (1, "chw", "relu")
+    assert (first.pad, first.out_offset) == (1, 0)
     assert (second.max_pool, second.pool_stride, second.pad, second.out_offset) == (2, 2, 2, 0x2000)
-    assert (second.activate, second.data_format, second.line_of("pad"), second.line_of("activate")) == (None, None, 10, 7)
+    assert (second.activate, second.data_format) == (None, None)
+    assert (second.line_of("pad"), second.line_of("activate")) == (10, 7)
 
 
 def test_layers_are_ordered_by_sequence_and_gaps_are_contracted(tmp_path):
@@ -57,8 +60,8 @@ def test_layers_are_ordered_by_sequence_and_gaps_are_contracted(tmp_path):
         ("pad: 2", "pad: true", "net.yaml:10, layer 1: rule type: `pad` is an integer. Given: True."),
         ("pad: 2", "max_pool: 4", "net.yaml:10, layer 1: rule duplicate-key: Every key stands once. "
          "Given: `max_pool` in lines 8 and 10. Remove one."),
-        ("0xfff0", "0", "net.yaml:7, layer 1: rule type: `processors` is a 64-bit integer (a bit map) with at least one "
-         "bit set. Given: 0."),
+        ("0xfff0", "0", "net.yaml:7, layer 1: rule type: `processors` is a 64-bit integer (a bit map) with at least "
+         "one bit set. Given: 0."),
         ("0xfff0", "0x1ffffffffffffffff", "net.yaml:7, layer 1: rule type: `processors` is a 64-bit integer"),
         ("activate: ReLU", "activate: Abs", "net.yaml:6, layer 0: rule type: `activate` is one of relu, none. "
          "Given: 'Abs'."),

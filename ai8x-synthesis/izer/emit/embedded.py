@@ -51,9 +51,10 @@ def interleave(weights: NDArray[np.int8]) -> NDArray[np.int8]:
     rows, columns = (n // 4 * 4 for n in weights.shape)
     order = [(r + n, c + m) for c in (0, 1) for r in (0, 2) for m in (0, 2) for n in (0, 1)]
     row, column = zip(*order, strict=True)
-    blocks = weights[:rows, :columns].reshape(rows // 4, 4, columns // 4, 4)[:, row, :, column]  # [16, R/4, N/4]
-    tail = weights[:rows, columns:].reshape(rows // 4, 4, -1).transpose(0, 2, 1)
-    packed = [np.concatenate([blocks[:, n].T.reshape(-1), tail[n].reshape(-1)]) for n in range(rows // 4)]
+    packed = []
+    for block in (weights[n : n + 4] for n in range(0, rows, 4)):
+        packed.append(block[:, :columns].reshape(4, -1, 4)[row, :, column].T.reshape(-1))
+        packed.append(block[:, columns:].T.reshape(-1))
     return np.concatenate([*packed, weights[rows:].reshape(-1)])
 
 
