@@ -175,6 +175,8 @@ static uint32_t poll(struct chip *chip)
     if (chip->running && ++chip->polls > 1) {
         chip->running = 0;
         chip->group[chip->master].ctl |= CTL_DONE;
+        chip->cycles = chip->run_cycles;
+        chip->total_cycles += chip->run_cycles;
     }
     return chip->group[chip->master].ctl;
 }

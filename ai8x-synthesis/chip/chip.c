@@ -79,6 +79,11 @@ uint64_t chip_cycles(const struct chip *chip)
     return chip->cycles;
 }
 
+uint64_t chip_total_cycles(const struct chip *chip)
+{
+    return chip->total_cycles;
+}
+
 const struct chip_fault *chip_last_fault(const struct chip *chip)
 {
     return &chip->fault;

@@ -2,8 +2,8 @@
 
 The AI84 hardware reference gives no memory map of the microcontroller; the one here is that of Device/link.ld. Console
 and exit are Arm semihosting (BKPT 0xAB). Time is an approximation: the cycle counter of the debug unit (DWT CYCCNT)
-shows executed instructions plus two clocks for every clock of the accelerator, which runs at half the system clock
-(AI84 hardware reference, appendix D).
+shows executed instructions plus two clocks for every clock of the accelerator in completed runs, since it has half the
+system clock (AI84 hardware reference, appendix D); they pass when the program sees the completion.
 
 Instructions are counted per basic block, by the lengths of the instructions in it, when the block is entered; one that
 is left early (at a fault) counts whole.
@@ -80,13 +80,13 @@ class Mcu:
         Raises EmulationFault if the program does something that hardware could not do, or executes more than `limit`
         instructions.
         """
-        self._console, self._status = "", None
+        self._console = ""
         stack, entry = struct.unpack("<II", self._cpu.mem_read(FLASH, 8))
         self._cpu.reg_write(arm.UC_ARM_REG_SP, stack)
-        self._execute(entry, limit)
-        if self._status is None:
+        status = self._execute(entry, limit)
+        if status is None:
             raise self._fault("returned from its reset handler instead of exiting", RETURN)
-        return Result(self._status, self._console, self.instructions, self._chip.cycles())
+        return Result(status, self._console, self.instructions, self._chip.cycles())
 
     def call(self, function: str, *arguments: int, limit: int = 100_000_000) -> int:
         """Call a function with up to four 32-bit arguments on an empty stack; returns register r0, unsigned.
@@ -98,11 +98,10 @@ class Mcu:
         entry = self.firmware.function(function).address
         for number, argument in enumerate(arguments):
             self._cpu.reg_write(arm.UC_ARM_REG_R0 + number, argument & 0xFFFFFFFF)
-        self._status = None
         self._cpu.reg_write(arm.UC_ARM_REG_SP, struct.unpack("<I", self._cpu.mem_read(FLASH, 4))[0])
-        self._execute(entry, limit)
-        if self._status is not None:
-            raise self._fault(f"exited with status {self._status} inside {function}()", entry)
+        status = self._execute(entry, limit)
+        if status is not None:
+            raise self._fault(f"exited with status {status} inside {function}()", entry)
         return int(self._cpu.reg_read(arm.UC_ARM_REG_R0))
 
     def read_symbol(self, name: str) -> bytes:
@@ -151,8 +150,9 @@ class Mcu:
         self._cpu.hook_add(accesses, self._on_accelerator, None, ACCELERATOR, ACCELERATOR + ACCELERATOR_SIZE - 1)
         self._cpu.hook_add(accesses, self._on_core, None, CORE, CORE + CORE_SIZE - 1)
 
-    def _execute(self, entry: int, limit: int) -> None:
-        """Run until the return to RETURN or the exit. What a hook raises, emu_start raises again."""
+    def _execute(self, entry: int, limit: int) -> int | None:
+        """Run until the return to RETURN (None) or the exit (its status). What a hook raises, emu_start raises again."""
+        self._status = None
         self._budget, self._limit = limit, self.instructions + limit
         self._cpu.reg_write(arm.UC_ARM_REG_LR, RETURN | 1)
         try:
@@ -160,6 +160,7 @@ class Mcu:
         except uc.UcError as error:
             undefined = error.errno == uc.UC_ERR_INSN_INVALID
             raise self._fault("undefined instruction" if undefined else str(error), self._pc()) from error
+        return self._status
 
     def _pc(self) -> int:
         return int(self._cpu.reg_read(arm.UC_ARM_REG_PC))
@@ -195,7 +196,7 @@ class Mcu:
             known = ", ".join(f"{name} 0x{place:08X}" for place, name in CORE_REGISTERS.items())
             raise self._fault(f"access to the processor register at 0x{address:08X}; the emulator has {known}", address)
         if address == CYCCNT and access == uc.UC_MEM_READ:
-            cycles = self.instructions + 2 * self._chip.cycles()
+            cycles = self.instructions + 2 * self._chip.total_cycles()
             cpu.mem_write(CYCCNT, (cycles & 0xFFFFFFFF).to_bytes(4, "little"))
 
     def _on_invalid(self, cpu: Any, access: int, address: int, size: int, value: int, _: Any) -> bool:

@@ -67,7 +67,8 @@ struct chip {
     uint8_t *state;         /* enum byte_state of every byte of data */
     struct origin *origin;  /* of the bytes in state FROM_UNWRITTEN_KERNEL */
     uint32_t master, running, polls;
-    uint64_t cycles;
+    uint64_t run_cycles; /* of the run in progress */
+    uint64_t cycles, total_cycles;
 };
 
 /* Pixels of a layer in one direction: padding follows pooling (1.2). */

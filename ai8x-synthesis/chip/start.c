@@ -246,13 +246,13 @@ static int32_t decode_layer(struct chip *chip, uint32_t master, struct layer *la
 
 static int32_t run(struct chip *chip, uint32_t master, uint32_t groups)
 {
-    chip->cycles = 0;
+    chip->run_cycles = 0;
     for (uint32_t l = 0; l <= chip->group[master].layers_max; l++) {
         struct layer layer = {.index = l, .participants = groups};
 
         if (decode_layer(chip, master, &layer) || run_layer(chip, &layer))
             return chip->fault.code;
-        chip->cycles += layer_cycles(&layer);
+        chip->run_cycles += layer_cycles(&layer);
     }
     return CHIP_OK;
 }

@@ -61,7 +61,7 @@ def wait(chip, group: int = 0) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A conformance case as bus operations; the zeros that a program writes are added to the non-zero words of the state."""
+    """A conformance case as bus operations. The zeros that a program writes are added: the state omits them."""
 
     name: str
     setup: list[Write]

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Build a generated program and run it on an emulated Cortex-M4 with the accelerator model on its bus."""
+
+import argparse
+import dataclasses
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from rich.text import Text
+
+from chip import Chip, ChipError, FirmwareError
+from chip.demo import (
+    Image,
+    Manifest,
+    Scores,
+    build,
+    classify,
+    read_images,
+    read_manifest,
+    read_probabilities,
+    read_scores,
+)
+from chip.mcu import Mcu, Result
+
+RAMP = " .:-=+*#%@"
+EXAMPLE = """example:
+  ./cnn-run.py demos/FashionMNIST
+  ./cnn-run.py demos/FashionMNIST --images test.npy --scores scores.npy
+
+The exit status is 0 only if the program found its known answer."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What --json writes; `predicted` and `probability` are null for a program without classification layer."""
+
+    program: str
+    passed: bool
+    predicted: int | None
+    probability: float | None
+    label: int | None
+    cycles: int
+    instructions: int
+    seconds: float
+    images: int
+    images_per_second: float | None
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder that cnn-gen.py --embedded-code wrote")
+    parser.add_argument("--images", type=Path, metavar="FILE.npy",
+                        help="afterwards classify these images too, int8 [N, C, H, W]")
+    parser.add_argument("--scores", type=Path, metavar="OUT.npy",
+                        help="write the scores of --images, int16 [N, outputs], Q8.7")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    parser.add_argument("--limit", type=int, default=100_000_000, metavar="N",
+                        help="stop the program after N instructions (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    if options.scores and not options.images:
+        parser.error("--scores needs --images")
+    return options
+
+
+def grey_levels(image: Image) -> np.ndarray:
+    """The mean of all channels of an int8 [C, H, W] image, 0 (black) to 255 (white), [H, W]."""
+    return image.astype(np.int64).mean(axis=0).round().astype(np.int64) + 128
+
+
+def blocks(grey: np.ndarray) -> Text:
+    """Two pixels a character: the upper one in the foreground colour, the lower one in the background colour."""
+    rows = np.pad(grey, ((0, len(grey) % 2), (0, 0)))
+    text = Text()
+    for upper, lower in zip(rows[::2].tolist(), rows[1::2].tolist(), strict=True):
+        for a, b in zip(upper, lower, strict=True):
+            text.append("▀", style=f"rgb({a},{a},{a}) on rgb({b},{b},{b})")
+        text.append("\n")
+    return text
+
+
+def ascii_art(grey: np.ndarray) -> str:
+    """Two characters a pixel, so that it looks about square."""
+    return "\n".join("".join(2 * RAMP[value * len(RAMP) // 256] for value in row).rstrip() for row in grey.tolist())
+
+
+def draw(console: Console, folder: Path, shape: tuple[int, int, int]) -> None:
+    path = folder / "sample.npy"
+    try:
+        image = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise FirmwareError(f"{path}: not readable as a NumPy array ({error}); generate the folder again") from error
+    if image.shape != shape:
+        raise FirmwareError(f"{path}: must have the shape {list(shape)} of the network input, has {list(image.shape)}")
+    grey = grey_levels(image)
+    console.print(blocks(grey) if console.is_terminal else Text(ascii_art(grey)), soft_wrap=True)
+
+
+def classify_all(console: Console, mcu: Mcu, manifest: Manifest, images: Image) -> tuple[Scores, float]:
+    """Scores int16 [N, outputs] and the seconds that they took."""
+    if not manifest.fc:
+        raise FirmwareError(f"{manifest.program} has no classification layer; generate it with --fc-layer for --images")
+    begin = time.perf_counter()
+    numbers = track(range(len(images)), "Images", console=console, disable=not console.is_terminal)
+    scores = [classify(mcu, manifest, images[n]) for n in numbers]
+    return np.array(scores, np.int16).reshape(len(images), manifest.outputs), time.perf_counter() - begin
+
+
+def npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(content)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def run_main(console: Console, mcu: Mcu, limit: int) -> Result:
+    """Run the program from reset to exit; what it prints is shown even if it is stopped."""
+    try:
+        return mcu.run(limit)
+    finally:
+        console.print(Text(mcu.console), end="", soft_wrap=True)
+
+
+def outcome(manifest: Manifest, mcu: Mcu, result: Result, seconds: float) -> Outcome:
+    """What main() computed, from the memory of the microcontroller."""
+    predicted = int(np.argmax(read_scores(mcu))) if manifest.fc else None
+    probability = None if predicted is None else int(read_probabilities(mcu)[predicted]) / 32768
+    return Outcome(program=manifest.program, passed=result.status == 0, predicted=predicted, probability=probability,
+                   label=manifest.label, cycles=result.cycles, instructions=result.instructions, seconds=seconds,
+                   images=0, images_per_second=None)
+
+
+def report(console: Console, manifest: Manifest, result: Outcome) -> None:
+    table = Table(show_header=False, box=None)
+    if result.predicted is not None and result.probability is not None:
+        table.add_row("predicted", f"{manifest.class_name(result.predicted)} ({100 * result.probability:.1f} %)")
+    if result.label is not None:
+        table.add_row("true class", manifest.class_name(result.label))
+    table.add_row("known answer", "PASS" if result.passed else "FAIL")
+    table.add_row("instructions", f"{result.instructions:,}")
+    table.add_row("accelerator clocks", f"{result.cycles:,} (estimate)")
+    table.add_row("emulated in", f"{result.seconds:.2f} s")
+    if result.images_per_second is not None:
+        table.add_row("more images", f"{result.images} ({result.images_per_second:.0f} a second)")
+    console.print(table)
+
+
+def run(options: argparse.Namespace, console: Console) -> Outcome:
+    """Everything from the folder to the result; writes the files that were asked for last."""
+    manifest = read_manifest(options.folder)
+    images = read_images(options.images, manifest.input) if options.images else None
+    elf = build(options.folder, lambda line: console.print(Text(line), soft_wrap=True))
+    draw(console, options.folder, manifest.input)
+    with Chip() as chip:
+        mcu = Mcu(elf, chip)
+        begin = time.perf_counter()
+        result = outcome(manifest, mcu, run_main(console, mcu, options.limit), time.perf_counter() - begin)
+        if images is not None and result.passed:
+            scores, seconds = classify_all(console, mcu, manifest, images)
+            rate = len(images) / seconds if seconds else None
+            result = dataclasses.replace(result, images=len(images), images_per_second=rate)
+            if options.scores:
+                write(options.scores, npy(scores))
+    report(console, manifest, result)
+    if options.json:
+        write(options.json, (json.dumps(dataclasses.asdict(result), indent=2) + "\n").encode())
+    return result
+
+
+def main() -> int:
+    options = parse_arguments(sys.argv[1:])
+    console = Console(highlight=False)
+    try:
+        return 0 if run(options, console).passed else 1
+    except ChipError as error:
+        print(f"cnn-run.py: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"cnn-run.py: {error.filename}: {error.strerror}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("cnn-run.py: interrupted", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
