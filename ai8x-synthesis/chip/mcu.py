@@ -151,7 +151,7 @@ class Mcu:
         self._cpu.hook_add(accesses, self._on_core, None, CORE, CORE + CORE_SIZE - 1)
 
     def _execute(self, entry: int, limit: int) -> int | None:
-        """Run until the return to RETURN (None) or the exit (its status). What a hook raises, emu_start raises again."""
+        """Run until the return to RETURN (None) or the exit (its status). What a hook raises, emu_start raises."""
         self._status = None
         self._budget, self._limit = limit, self.instructions + limit
         self._cpu.reg_write(arm.UC_ARM_REG_LR, RETURN | 1)
