@@ -107,12 +107,12 @@ def read_contents(path: Path) -> Any:
 
 def today_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Parameters by the names that the layers of today use; see docs/checkpoint-format.md."""
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for key, tensor in state_dict.items():
         name = key
         for prefix in WRAPPER_PREFIXES:
             name = name.removeprefix(prefix)
-        weights[OLD_FC_NAMES.get(name, name)] = tensor.float()
+        weights.setdefault(OLD_FC_NAMES.get(name, name), tensor.float())
     return weights
 
 

@@ -2,6 +2,7 @@
 # Trains ai84net5 on MNIST: the full recipe, 200 epochs. What is given on the command line is appended and wins,
 # for example: ./go_mnist.sh --epochs 20 --seed 1
 set -e
-cd "$(dirname "$0")"
-exec python3 train.py --model ai84net5 --dataset MNIST --device 84 --epochs 200 --batch-size 64 \
-    --optimizer Adam --lr 0.004 --compress schedules/onecycle.yaml --deterministic --confusion --print-freq 100 "$@"
+here=$(dirname "$0")
+exec python3 "$here/train.py" --model ai84net5 --dataset MNIST --device 84 --epochs 200 --batch-size 64 \
+    --optimizer Adam --lr 0.004 --compress "$here/schedules/onecycle.yaml" --deterministic --confusion \
+    --print-freq 100 --data "$here/data" --out-dir "$here/logs" "$@"

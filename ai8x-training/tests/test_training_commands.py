@@ -140,14 +140,15 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(call, tmp_path
 
 
 def start_process(tiny_data: Path, cwd: Path, *arguments: str) -> subprocess.Popen:
-    command = [sys.executable, str(TRAIN), *NETWORK, "--data", str(tiny_data), *SHORT, "--epochs", "60", *arguments]
+    """Start a run of 60 epochs; it can be interrupted even where these tests run with interrupts ignored."""
     return subprocess.Popen(
-        command,
+        [sys.executable, str(TRAIN), *NETWORK, "--data", str(tiny_data), *SHORT, "--epochs", "60", *arguments],
         cwd=cwd,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
