@@ -37,8 +37,8 @@ struct vectors {
 
 __attribute__((section(".vectors"), used)) static const struct vectors vectors = {
     stack_top,
-    {reset_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, 0, 0, 0, 0, fault_handler,
-     fault_handler, 0, fault_handler, fault_handler},
+    {reset_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, 0, 0, 0, 0,
+     fault_handler, fault_handler, 0, fault_handler, fault_handler},
 };
 
 #endif

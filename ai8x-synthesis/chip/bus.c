@@ -112,8 +112,8 @@ static int32_t write_mask_ram(struct chip *chip, uint32_t address, struct place 
     if (at.word != staging->words || (staging->words && entry != staging->entry))
         return fault(chip, CHIP_ORDER, address,
                      "word %u of the kernel in column %u of processor %u is out of order: write words 0, 1, 2, 3 of "
-                     "one kernel, then the next; %u words of a kernel are staged in group %u", at.word,
-                     at.entry, at.unit, staging->words, at.group);
+                     "one kernel, then the next; words staged in group %u: %u", at.word,
+                     at.entry, at.unit, at.group, staging->words);
     if (at.word == 3) {
         if (value)
             return fault(chip, CHIP_FIELD, address, "the commit word of a kernel must be 0, not 0x%08X", value);

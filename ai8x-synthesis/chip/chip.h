@@ -44,7 +44,8 @@ int32_t chip_read_many(struct chip *chip, size_t count, const uint32_t *addresse
 /* The interrupt line: 1 after completion, until CTL is written. Asking counts as polling, like reading CTL. */
 int32_t chip_irq(struct chip *chip);
 
-/* Estimated accelerator clocks, see layer_cycles() in layer.c: of the last run whose completion was seen, and of all. */
+/* Estimated accelerator clocks, see layer_cycles() in layer.c: of the last run whose completion was seen, and of all
+ * such runs. */
 uint64_t chip_cycles(const struct chip *chip);
 uint64_t chip_total_cycles(const struct chip *chip);
 
