@@ -69,8 +69,9 @@ def save(
         contents["optimizer_state_dict"] = to_plain(optimizer.state_dict())
         contents["optimizer_type"] = type(optimizer).__name__
     contents |= {"compression_sched": compression_sched, "extras": extras}
-    with replacing(path) as scratch:
-        torch.save(contents, scratch)
+    # Given a name, torch.save would put it into the archive, and the file would depend on where it was written.
+    with replacing(path) as scratch, scratch.open("wb") as file:
+        torch.save(contents, file)
 
 
 def load(path: Path) -> Checkpoint:

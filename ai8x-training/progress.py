@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from loop import Step
 
 log = logging.getLogger(__name__)
+log.setLevel(logging.DEBUG)  # lines that a live bar replaces on the terminal still go to the log file
 
 
 def line(step: Step) -> str:
@@ -32,9 +33,9 @@ class EpochProgress:
     On a terminal the bar is live and lines go to the log file only; elsewhere every `print_freq`-th line is printed.
     """
 
-    def __init__(self, epoch: int, epochs: int, print_freq: int) -> None:
+    def __init__(self, epoch: int, epochs: int, print_freq: int, console: Console) -> None:
         self.print_freq = print_freq
-        self.console = Console()
+        self.level = logging.DEBUG if console.is_terminal else logging.INFO
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
@@ -43,8 +44,8 @@ class EpochProgress:
             TextColumn(
                 "loss {task.fields[loss]:.3f}  top1 {task.fields[top1]:.2f} %  {task.fields[speed]:.0f} images/s"
             ),
-            console=self.console,
-            disable=not self.console.is_terminal,
+            console=console,
+            disable=not console.is_terminal,
             transient=True,
         )
         self.task = self.bar.add_task("", epoch=f"{epoch + 1}/{epochs}", loss=0.0, top1=0.0, speed=0.0)
@@ -69,4 +70,4 @@ class EpochProgress:
             speed=step.images / step.seconds,
         )
         if step.number % self.print_freq == 0 or step.number == step.count:
-            log.log(logging.DEBUG if self.console.is_terminal else logging.INFO, line(step))
+            log.log(self.level, line(step))

@@ -95,5 +95,5 @@ def restore_optimizer(
 
 def log_directory(found: Checkpoint) -> Path | None:
     """The log directory that `found` lies in, where the run goes on; None for a checkpoint from somewhere else."""
-    directory = found.path.parent
+    directory = found.path.resolve().parent  # not `latest`, which is about to point to it
     return directory if found.path.name == LAST and (directory / BEST).is_file() else None

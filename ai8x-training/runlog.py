@@ -44,17 +44,10 @@ def link_latest(directory: Path) -> None:
 
 
 def log_to_console() -> None:
-    """Print what is logged, as it is."""
-    root = logging.getLogger()
-    root.setLevel(logging.INFO)
-    root.handlers = [console_handler()]
-
-
-def console_handler() -> logging.Handler:
-    """A handler that prints bare messages to standard output."""
+    """Print what is logged to standard output, as it is."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    return handler
+    handler.setLevel(logging.INFO)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 import checkpoint
 import construction
@@ -148,9 +149,9 @@ def log_images(images: Images) -> None:
 
 def train_epochs(run: Run, start: int, best: Best) -> tuple[Best, list[EpochResult]]:
     """Train from epoch `start` to the end, with a checkpoint after every epoch."""
-    results = []
+    results, console = [], Console()
     for epoch in range(start, run.options.epochs):
-        with EpochProgress(epoch, run.options.epochs, run.options.print_freq) as progress:
+        with EpochProgress(epoch, run.options.epochs, run.options.print_freq, console) as progress:
             result = run.trainer.train_epoch(epoch, lambda step, show=progress: report(run, step, show))
         validation = evaluate(run.trainer.model, run.images.validation, run.options.batch_size, simulate=False)
         best = Best(epoch, validation.top1) if validation.top1 >= best.top1 else best

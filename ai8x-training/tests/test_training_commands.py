@@ -195,12 +195,22 @@ def checkpoint_epoch_in(output: str) -> int:
     return int(output.split("Resuming at epoch ")[1].split()[0])
 
 
+def test_resuming_through_the_latest_link_goes_on_in_the_directory_behind_it(call, tmp_path):
+    call("--epochs", 1, *SHORT)
+    directory = run_directory(tmp_path)
+    status, output, _ = call("--epochs", 2, *SHORT, "--resume-from", "logs/latest/checkpoint.pth.tar")
+    assert status == 0
+    assert "Resuming at epoch 1" in output
+    assert run_directory(tmp_path) == directory
+    assert checkpoint.load(directory / "checkpoint.pth.tar").epoch == 1
+
+
 def test_finished_run_is_left_alone_by_automatic_resuming(call, tmp_path):
     call("--epochs", 1, *SHORT)
     before = {path: path.stat().st_mtime_ns for path in run_directory(tmp_path).iterdir()}
     status, output, _ = call("--epochs", 1, *SHORT, "--resume-from", "auto")
     assert status == 0
-    assert output == f"The run in {Path('logs') / run_directory(tmp_path).name} is complete, there is nothing to do\n"
+    assert output == f"The run in {run_directory(tmp_path)} is complete, there is nothing to do\n"
     assert {path: path.stat().st_mtime_ns for path in run_directory(tmp_path).iterdir()} == before
 
 
