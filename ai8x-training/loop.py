@@ -90,16 +90,12 @@ class Trainer:
     seed: int
     bfloat16: bool
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in an epoch, the smaller last one included."""
-        return -(-len(self.training_set) // self.batch_size)
-
     def train_epoch(self, epoch: int, report: Callable[[Step], None]) -> EpochResult:
         """Train for one epoch; `report` is called after every batch. UserError when the loss is no longer a number."""
         self.model.train()
         totals, start, cpu_start = Totals(), time.perf_counter(), cpu_seconds()
         batches = pipeline.training_batches(self.training_set, self.augmentation, self.batch_size, self.seed, epoch)
+        count = pipeline.batch_count(self.training_set, self.batch_size)
         for number, (data, labels) in enumerate(batches, 1):
             learning_rate = self.optimizer.param_groups[0]["lr"]
             loss, scores = self.train_batch(data, labels)
@@ -115,7 +111,7 @@ class Trainer:
                 Step(
                     epoch,
                     number,
-                    self.steps_per_epoch,
+                    count,
                     totals.mean_loss,
                     totals.top1,
                     learning_rate,

@@ -69,6 +69,11 @@ def training_batches(
         yield to_input(augment(batch.images, augmentation, random), simulate=False), batch.labels
 
 
+def batch_count(image_set: ImageSet, batch_size: int) -> int:
+    """Number of batches in a pass over `image_set`, the smaller last one included."""
+    return -(-len(image_set) // batch_size)
+
+
 def ordered_batches(image_set: ImageSet, batch_size: int, simulate: bool) -> Iterator[tuple[Tensor, Tensor]]:
     """All of (input, labels) in data-set order and unchanged, for float mode or (`simulate`) exact 8-bit mode."""
     for start in range(0, len(image_set), batch_size):

@@ -95,7 +95,7 @@ def build_trainer(
     """Network, optimizer and schedule at their beginning."""
     model = construction.build_model(options, device)
     optimizer = construction.build_optimizer(options, model)
-    steps = -(-len(images.training) // options.batch_size)
+    steps = pipeline.batch_count(images.training, options.batch_size)
     scheduler = CompressionScheduler(schedule, optimizer, options.epochs, steps) if schedule else None
     augmentation = (
         pipeline.Augmentation(0, False)
