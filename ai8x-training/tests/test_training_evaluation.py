@@ -81,7 +81,7 @@ def test_latest_points_to_the_newest_run(tmp_path):
 
 def test_log_directory_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "logs").write_text("a file")
-    with pytest.raises(UserError, match="the log directory cannot be made .*; choose another with --out-dir"):
+    with pytest.raises(UserError, match=r"the log directory cannot be made .*; choose another with --out-dir"):
         runlog.create(tmp_path / "logs", None)
 
 
