@@ -66,6 +66,7 @@ class Mcu:
         self._chip = chip
         self._console = ""
         self._status: int | None = None  # set by the program's exit
+        self._invalid: EmulationFault | None = None  # unicorn reports such accesses without saying where
         self._budget = self._limit = 0
         self._block_lengths: dict[tuple[int, int], int] = {}
         self._cpu: Any = uc.Uc(uc.UC_ARCH_ARM, uc.UC_MODE_THUMB | uc.UC_MODE_MCLASS)
@@ -152,12 +153,14 @@ class Mcu:
 
     def _execute(self, entry: int, limit: int) -> int | None:
         """Run until the return to RETURN (None) or the exit (its status). What a hook raises, emu_start raises."""
-        self._status = None
+        self._status = self._invalid = None
         self._budget, self._limit = limit, self.instructions + limit
         self._cpu.reg_write(arm.UC_ARM_REG_LR, RETURN | 1)
         try:
             self._cpu.emu_start(entry | 1, RETURN)
         except uc.UcError as error:
+            if self._invalid:
+                raise self._invalid from error
             undefined = error.errno == uc.UC_ERR_INSN_INVALID
             raise self._fault("undefined instruction" if undefined else str(error), self._pc()) from error
         return self._status
@@ -201,9 +204,11 @@ class Mcu:
 
     def _on_invalid(self, cpu: Any, access: int, address: int, size: int, value: int, _: Any) -> bool:
         text = f"{UNMAPPED.get(access, 'bad access to memory')} at 0x{address:08X}"
+        pc = None
         if access in FETCHES:  # the pc is the bad address itself; the halfword before the return address is in the call
-            raise self._fault(text, address, (int(cpu.reg_read(arm.UC_ARM_REG_LR)) & ~1) - 2)
-        raise self._fault(text, address)
+            pc = (int(cpu.reg_read(arm.UC_ARM_REG_LR)) & ~1) - 2
+        self._invalid = self._fault(text, address, pc)
+        return False
 
     def _on_exception(self, cpu: Any, number: int, _: Any) -> None:
         pc = self._pc()

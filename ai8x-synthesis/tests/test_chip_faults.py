@@ -99,6 +99,7 @@ def test_an_unaligned_access_stops(address: int):
     (lcnt(0), 32, "LCNT_MAX = 0x00000020: reserved bits 0x00000020 must be 0"),
     (lreg(0, RCNT, 0), 0x307, "RCNT = 0x00000307: field rcnt_pad (bits 9:8) does not support 3"),
     (lreg(0, RCNT, 0), 0x407, "RCNT = 0x00000407: reserved bits 0x00000400 must be 0"),
+    (lreg(0, 1, 0), 0x307, "CCNT = 0x00000307: field ccnt_pad (bits 9:8) does not support 3"),
     (lreg(0, PRCNT, 5), 2, "PRCNT = 0x00000002: field pooling rows - 1 (bits 3:0) does not support 2"),
     (lreg(0, PCCNT, 5), 7, "PCCNT = 0x00000007: field pooling columns - 1 (bits 3:0) does not support 7"),
     (lreg(0, STRIDE, 5), 2, "STRIDE = 0x00000002: field pooling stride - 1 (bits 3:0) does not support 2"),
@@ -208,8 +209,8 @@ def test_a_lane_that_no_output_channel_was_written_to_stops():
     """Layer 1 reads processor 8 instead of 20; layer 0 has written its lane with a dummy column (4.4)."""
     changes = {lreg(0, ENA, 1): 0x01500150} | {mram(8, 20 + m, word): 0 for m in range(2) for word in range(4)}
     assert stopped(changed(changes) + START) == (
-        f"{sram(2, 0x800):08X} layer 1: processor 8 reads data memory at 0x5011A000, which layer 0 computed with column "
-        "4 of processor 0, a kernel that was never written")
+        f"{sram(2, 0x800):08X} layer 1: processor 8 reads data memory at 0x5011A000, which layer 0 computed with "
+        "column 4 of processor 0, a kernel that was never written")
 
 
 def test_a_staged_kernel_stops_the_start():

@@ -5,7 +5,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chip import Chip
-from chip_tools import Layer, Network, ctl, evaluate, input_writes, read_output, run, start, wait, write_all
+from chip_tools import (
+    LCTL,
+    Layer,
+    Network,
+    ctl,
+    evaluate,
+    input_writes,
+    lreg,
+    read_output,
+    run,
+    setup,
+    start,
+    wait,
+    write_all,
+)
 
 POOLINGS = [(0, 1), (2, 1), (2, 2), (4, 4)]
 BYTES = (-128, -127, -65, -64, -63, -3, -1, 0, 1, 63, 64, 127)
@@ -111,3 +125,25 @@ def test_truncation_of_a_negative_average():
     layer = Layer(kernel, [0], [0], pool=2, stride=2, average=True, relu=False)
     with Chip() as chip:
         assert run(chip, Network([layer], np.array([[[-1, -2], [0, 0]]]))).tolist() == [[[0]]]
+
+
+def test_the_sum_leaves_out_groups_that_cnnsiena_does_not_name():
+    """Appendix E 13: group 1 is active, but only group 0 counts."""
+    layer = Layer(np.full((1, 2, 3, 3), 127), [0, 16], [0], relu=False)
+    network = Network([layer], np.array([[[50]], [[70]]]), [0, 1])
+    with Chip() as chip:
+        write_all(chip, [*setup(network), (lreg(0, LCTL, 0), 0x920), *start(network.groups)])
+        wait(chip)
+        assert read_output(chip, layer, 1, 1).tolist() == [[[50]]]  # (127 * 50 + 64) >> 7
+
+
+def test_cycles_are_those_of_completed_runs():
+    """One output pixel and mask; two clocks for each of 3x3 padded pixels (appendix D)."""
+    network = Network([Layer(np.ones((1, 1, 3, 3), int), [0], [0])], np.ones((1, 1, 1), int), [0])
+    with Chip() as chip:
+        write_all(chip, setup(network) + start([0]))
+        assert (chip.cycles(), chip.total_cycles()) == (0, 0)
+        wait(chip)
+        write_all(chip, [(ctl(0), 0x06), *start([0])])
+        wait(chip)
+        assert (chip.cycles(), chip.total_cycles()) == (1 + 2 * 9, 2 * (1 + 2 * 9))
