@@ -25,6 +25,7 @@ from chip.demo import (
     Manifest,
     Scores,
     build,
+    check_inputs,
     classify,
     read_images,
     read_manifest,
@@ -111,6 +112,7 @@ def classify_all(console: Console, mcu: Mcu, manifest: Manifest, images: Image) 
     """Scores int16 [N, outputs] and the seconds that they took."""
     if not manifest.fc:
         raise FirmwareError(f"{manifest.program} has no classification layer; generate it with --fc-layer for --images")
+    check_inputs(mcu, manifest)
     begin = time.perf_counter()
     numbers = track(range(len(images)), "Images", console=console, disable=not console.is_terminal)
     scores = [classify(mcu, manifest, images[n]) for n in numbers]

@@ -31,6 +31,7 @@ CYCCNT = 0xE0001004
 CORE_REGISTERS = {0xE0001000: "DWT_CTRL", CYCCNT: "DWT_CYCCNT", 0xE000ED88: "CPACR", 0xE000EDFC: "DEMCR"}
 RETURN = FLASH + FLASH_SIZE - 2  # a called function returns here: behind every program, never executed
 
+IT_STATE = 0x0600FC00  # of XPSR (Armv7-M, B1.4.2)
 BREAKPOINT = 7  # unicorn's number of the exception that BKPT takes
 SEMIHOSTING = 0xBEAB  # BKPT 0xAB
 SYS_WRITEC, SYS_WRITE0, SYS_EXIT, SYS_EXIT_EXTENDED = 0x03, 0x04, 0x18, 0x20
@@ -120,6 +121,23 @@ class Mcu:
             raise ValueError(f"{name} has {symbol.size} bytes, given {len(content)}")
         self._cpu.mem_write(symbol.address, content)
 
+    def reads(self, function: str, name: str) -> bool:
+        """Call a function and tell whether it reads every byte of a global object.
+
+        It does not where the compiler has put the object's initial content into the code; then write_symbol() has no
+        effect on that function. Raises what call() and read_symbol() raise.
+        """
+        symbol = self.firmware.object(name)
+        seen: set[int] = set()
+
+        def on_read(cpu: Any, access: int, address: int, size: int, value: int, _: Any) -> None:
+            seen.update(range(address, address + size))
+
+        hook = self._cpu.hook_add(uc.UC_HOOK_MEM_READ, on_read, None, symbol.address, symbol.address + symbol.size - 1)
+        self.call(function)
+        self._cpu.hook_del(hook)
+        return seen.issuperset(range(symbol.address, symbol.address + symbol.size))
+
     @property
     def console(self) -> str:
         """What the program has printed since run() began."""
@@ -180,7 +198,18 @@ class Mcu:
         if self.instructions > self._limit:
             raise self._fault(f"still running after {self._budget} instructions", address, address)
 
+    def _leave_it_block(self, cpu: Any) -> None:
+        """Undo what unicorn leaves behind when an access inside an IT block is hooked.
+
+        It stores the IT state of that instruction in XPSR, but translated code expects it to be 0 there; instructions
+        after the block would then execute conditionally, or be undefined.
+        """
+        status = int(cpu.reg_read(arm.UC_ARM_REG_XPSR))
+        if status & IT_STATE:
+            cpu.reg_write(arm.UC_ARM_REG_XPSR, status & ~IT_STATE)
+
     def _on_accelerator(self, cpu: Any, access: int, address: int, size: int, value: int, _: Any) -> None:
+        self._leave_it_block(cpu)
         if size != 4:
             raise self._fault(f"{8 * size}-bit access to the accelerator at 0x{address:08X}: only 32 bits are possible",
                               address)
@@ -195,6 +224,7 @@ class Mcu:
             raise self._fault(str(fault), fault.address) from fault
 
     def _on_core(self, cpu: Any, access: int, address: int, size: int, value: int, _: Any) -> None:
+        self._leave_it_block(cpu)
         if address not in CORE_REGISTERS or size != 4:
             known = ", ".join(f"{name} 0x{place:08X}" for place, name in CORE_REGISTERS.items())
             raise self._fault(f"access to the processor register at 0x{address:08X}; the emulator has {known}", address)

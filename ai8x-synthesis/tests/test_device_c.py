@@ -18,6 +18,7 @@ from chip import Chip
 from chip.mcu import Mcu
 from chip_tools import CASES
 from firmware_tools import DEVICE, build_firmware
+from izer import torchfile
 
 HARNESS = """
 #include "tornadocnn.h"
@@ -279,7 +280,5 @@ def test_software_layers_of_the_conformance_cases(runtime: Runtime, folder: Path
 
 
 def fc_tensors(folder: Path, outputs: int) -> tuple[np.ndarray, np.ndarray]:
-    torch = pytest.importorskip("torch")
-    state = torch.load(folder / "checkpoint.pth.tar", weights_only=True)["state_dict"]
-    bias = state.get("fc.linear.bias")
-    return state["fc.linear.weight"].numpy(), np.zeros(outputs) if bias is None else bias.numpy()
+    state = torchfile.read(folder / "checkpoint.pth.tar")["state_dict"]
+    return state["fc.linear.weight"], state.get("fc.linear.bias", np.zeros(outputs))
