@@ -27,4 +27,4 @@ def load(data: Path) -> tuple[ImageSet, ImageSet]:
     return idx.read_set(folder, "train", INPUT, len(CLASSES)), idx.read_set(folder, "test", INPUT, len(CLASSES))
 
 
-dataset = DataSet("FashionMNIST", INPUT, CLASSES, load, horizontal_flip=True, crop_padding=2)
+dataset = DataSet("FashionMNIST", INPUT, CLASSES, load, horizontal_flip=True, crop_padding=1)
