@@ -75,7 +75,7 @@ def _firmware(path: Path, elf: Any) -> Firmware:
         raise FirmwareError(f"{path}: not a program for a little-endian 32-bit Arm processor")
     segments = [(part["p_paddr"], part.data()) for part in elf.iter_segments("PT_LOAD") if part["p_filesz"]]
     if any(len(content) == 0 for _, content in segments):
-        raise FirmwareError(f"{path}: a segment is cut off; build it again with `make clean all`")
+        raise ValueError("a segment is cut off")
     table = elf.get_section_by_name(".symtab")
     if table is None:
         raise FirmwareError(f"{path}: has no symbol table; do not strip it")

@@ -104,7 +104,6 @@ class Demo:
         self.image = RNG.integers(-128, 128, (channels, 3, 5)).astype(np.int8)
         self.layer = Layer(RNG.integers(-128, 128, (4, channels, 3, 3)), processors, [0, 1, 2, 3], chw=chw)
         build_firmware(folder, self._source())
-        shutil.rmtree(folder / "build")
         (folder / "cnn-run.json").write_text(json.dumps(self._manifest()))
         np.save(folder / "sample.npy", self.image)
 
@@ -157,10 +156,15 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Demo(tmp_path_factory.mktemp("demo"), request.param == "chw")
 
 
+@pytest.fixture(scope="module")
+def chw_demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    return Demo(tmp_path_factory.mktemp("chw"), True)
+
+
 @pytest.fixture
-def copy(demo: Demo, tmp_path: Path) -> Path:
-    """A copy of the demo to spoil, without its program."""
-    return Path(shutil.copytree(demo.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("build")))
+def copy(chw_demo: Demo, tmp_path: Path) -> Path:
+    """A copy of a demo to spoil."""
+    return Path(shutil.copytree(chw_demo.folder, tmp_path / "copy"))
 
 
 def cnn_run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -176,6 +180,7 @@ def message(result: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_a_good_program_passes_and_the_result_is_written(demo: Demo, tmp_path: Path):
+    (demo.folder / "main.c").touch()
     result = cnn_run(demo.folder, "--json", tmp_path / "result.json")
     assert (result.returncode, result.stderr) == (0, "")
     scores = demo.scores(demo.image)
@@ -241,8 +246,7 @@ def test_a_compiler_error_is_shown(copy: Path):
     assert "main.c:1:25: error: " in text and "oops" in text
 
 
-def test_a_damaged_program_file_is_named(demo: Demo, copy: Path):
-    assert cnn_run(copy).returncode == 0
+def test_a_damaged_program_file_is_named(copy: Path):
     (copy / "build" / "firmware.elf").write_bytes(b"\x7fELF damaged")
     assert message(cnn_run(copy)).startswith(f"{copy}/build/firmware.elf: damaged ELF file")
 
@@ -262,6 +266,7 @@ def test_a_damaged_manifest_names_the_key(tmp_path: Path, content: str, text: st
 
 
 def test_unusable_images_are_refused_before_anything_is_built(copy: Path, tmp_path: Path):
+    shutil.rmtree(copy / "build")
     path = tmp_path / "images.npy"
     shape = ", ".join(map(str, np.load(copy / "sample.npy").shape))
     np.save(path, np.zeros((2, 1, 2, 2), np.float32))

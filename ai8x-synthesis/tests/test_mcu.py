@@ -17,7 +17,8 @@ SOURCE = r"""
 enum { PASS, EXIT_7, HANG, READ_NOWHERE, WRITE_NOWHERE, WRITE_FLASH, BAD_REGISTER, BYTE, HALFWORD, UNALIGNED, UNDEFINED,
        JUMP, JUMP_TO_RAM, SVC, CORE, UNINITIALISED, PRINT, FLOAT };
 
-const volatile int what = PASS;
+const int what = PASS; // the tests change it in flash
+const uint32_t data_memory = 0x50110000; // not constant for the compiler: it would rename store8
 int initialised = 0x12345678;
 int zeroed[3];
 uint8_t buffer[8];
@@ -99,15 +100,15 @@ static void print_all(void)
 
 int main(void)
 {
-    switch (what) {
+    switch (*(const volatile int *)&what) {
     case EXIT_7: return 7;
     case HANG: hang(); break;
     case READ_NOWHERE: touch32(0x30000010); break;
     case WRITE_NOWHERE: store32(0); break;
     case WRITE_FLASH: store32(0x10000100); break;
     case BAD_REGISTER: store32(0x5010000C); break;
-    case BYTE: store8(0x50110000); break;
-    case HALFWORD: store16(0x50110000); break;
+    case BYTE: store8(*(const volatile uint32_t *)&data_memory); break;
+    case HALFWORD: store16(*(const volatile uint32_t *)&data_memory); break;
     case UNALIGNED: store32(0x50110002); break;
     case UNDEFINED: undefined(); break;
     case JUMP: jump(0x00000401); break;
