@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -88,14 +89,14 @@ def deploy(best: Path) -> list[Done]:
     return [run(step, capture=step.title.startswith("Evaluate")) for step in steps]
 
 
-def summary(accuracies: list[str], chip: Mapping[str, object], done: list[Done]) -> str:
+def summary(accuracies: list[str], chip: Mapping[str, Any], classes: list[str], done: list[Done]) -> str:
     """The closing table."""
-    rows: list[tuple[str, object]] = [
+    rows = [
         ("accuracy, float", f"{accuracies[0]} %"),
         ("accuracy, 8-bit", f"{accuracies[1]} %"),
-        ("known answer", "PASS" if chip["pass"] else "FAIL"),
-        ("predicted class", f"{chip['predicted']} ({chip['class']}), {chip['probability']:.1%}"),
-        ("true class", chip["label"]),
+        ("known answer", "PASS" if chip["passed"] else "FAIL"),
+        ("predicted class", f"{classes[chip['predicted']]}, {chip['probability']:.1%}"),
+        ("true class", classes[chip["label"]]),
         ("accelerator cycles (estimate)", f"{chip['cycles']:,}"),
     ]
     rows += [(f"time: {d.step.title}", f"{d.seconds:.1f} s") for d in done]
@@ -114,7 +115,8 @@ def main() -> None:
     done = deploy(folder / "best.pth.tar")
     accuracies = TOP1.findall(done[1].printed)
     chip = json.loads((SYNTHESIS / RESULT).read_text(encoding="utf-8"))
-    print(f"\n{summary(accuracies, chip, [trained, *done])}\n")
+    classes = json.loads((SYNTHESIS / DEMO / "cnn-run.json").read_text(encoding="utf-8"))["classes"]
+    print(f"\n{summary(accuracies, chip, classes, [trained, *done])}\n")
     print(f"Checkpoints and log:  {folder.relative_to(ROOT)}\n"
           f"Quantized checkpoint: ai8x-synthesis/{QUANTIZED}\n"
           f"                      (this replaced the reviewed one; git checkout ai8x-synthesis/trained brings it back)\n"
