@@ -1,5 +1,6 @@
 """cnn-gen.py as a whole process: files, log, refusals, reproducibility."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +119,19 @@ def test_other_bus_address(tmp_path):
 def test_help_has_an_example():
     done = subprocess.run([sys.executable, ROOT / "cnn-gen.py", "--help"], capture_output=True, text=True, check=True)
     assert "example:\n  ./cnn-gen.py" in done.stdout
+
+
+@pytest.mark.parametrize("module", ["torch", "torchvision"])
+def test_synthesis_works_without_pytorch(tmp_path, module):
+    """Both tools run where an import of PyTorch would fail."""
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / f"{module}.py").write_text("raise ImportError('not here')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "path")}
+    done = subprocess.run([sys.executable, "-c", f"import {module}"], env=environment, capture_output=True, check=False)
+    assert done.returncode == 1  # the trap works
+    command = [sys.executable, ROOT / "cnn-gen.py", "--top-level", "cnn", "--test-dir", "out", "--prefix", "demo",
+               "--checkpoint-file", CASE / "checkpoint.pth.tar", "--config-file", CASE / "network.yaml",
+               "--sample-input", CASE / "sample.npy", *EMBEDDED]  # fmt: skip
+    subprocess.run(command, env=environment, capture_output=True, check=True, cwd=tmp_path)
+    command = [sys.executable, ROOT / "ai84ize.py", CASE / "checkpoint.pth.tar", "out.pth.tar", "--scale", "1"]
+    subprocess.run(command, env=environment, capture_output=True, check=True, cwd=tmp_path)
