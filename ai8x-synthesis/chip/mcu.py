@@ -217,9 +217,7 @@ class Mcu:
             if access == uc.UC_MEM_WRITE:
                 self._chip.write32(address, value & 0xFFFFFFFF)
             else:
-                word = self._chip.read32(address)
-                if address % 4 == 0:
-                    cpu.mem_write(address, word.to_bytes(4, "little"))
+                cpu.mem_write(address, self._chip.read32(address).to_bytes(4, "little"))
         except ChipFault as fault:
             raise self._fault(str(fault), fault.address) from fault
 

@@ -122,6 +122,10 @@ int main(void)
     }
     return 0;
 }
+
+# 100 "other.h"
+int included(int x)
+{ return 3 * x; }
 """
 CASES = re.search(r"enum \{(.*?)\}", SOURCE, re.S).group(1).replace("\n", "").replace(" ", "").split(",")
 
@@ -283,8 +287,15 @@ def test_the_cycle_counter_includes_two_clocks_per_accelerator_clock(elf: Path):
 
 
 def test_instructions_are_counted_by_their_lengths():
-    """movs, movw (32 bits), nop, bl (32 bits), bx: Armv7-M encodings."""
-    assert count_instructions(bytes.fromhex("0120" "40f20000" "00bf" "00f000f8" "7047")) == 5
+    """movs, movw (32 bits), nop, bl (32 bits), ldrd (32 bits), bx: Armv7-M encodings."""
+    assert count_instructions(bytes.fromhex("0120" "40f20000" "00bf" "00f000f8" "d0e90001" "7047")) == 6
+
+
+def test_places_name_the_source_file_of_the_line(mcu: Mcu):
+    """The C files of the run-time, and a file that is included in another."""
+    assert ", platform.c:" in mcu.firmware.place(mcu.firmware.function("printf").address)
+    assert mcu.firmware.place(mcu.firmware.function("included").address) == "included+0x0, other.h:101"
+    assert mcu.firmware.place(0x10000000) == "no known function"
 
 
 def test_a_file_that_is_no_program_is_refused(tmp_path: Path, elf: Path):
