@@ -195,9 +195,12 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_complete_write_replaces_the_old_file(tmp_path):
+    """Whoever has the old file open goes on reading the old one: it is replaced, not overwritten."""
     path = tmp_path / "file"
     path.write_text("old")
-    with files.replacing(path) as scratch:
-        scratch.write_text("new")
+    with path.open() as reader:
+        with files.replacing(path) as scratch:
+            scratch.write_text("new")
+        assert reader.read() == "old"
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
