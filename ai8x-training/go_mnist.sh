@@ -4,5 +4,5 @@
 set -e
 here=$(dirname "$0")
 exec python3 "$here/train.py" --model ai84net5 --dataset MNIST --device 84 --epochs 200 --batch-size 64 \
-    --optimizer Adam --lr 0.004 --compress "$here/schedules/onecycle.yaml" --deterministic --confusion \
+    --optimizer Adam --lr 0.0015 --wd 1e-4 --compress "$here/schedules/onecycle.yaml" --deterministic --confusion \
     --print-freq 100 --data "$here/data" --out-dir "$here/logs" "$@"
