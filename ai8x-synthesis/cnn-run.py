@@ -63,7 +63,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder that cnn-gen.py --embedded-code wrote")
     parser.add_argument("--images", type=Path, metavar="FILE.npy",
-                        help="afterwards classify these images too, int8 [N, C, H, W]")
+                        help="if the program passes, classify these images too, int8 [N, C, H, W]")
     parser.add_argument("--scores", type=Path, metavar="OUT.npy",
                         help="write the scores of --images, int16 [N, outputs], Q8.7")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
@@ -77,7 +77,8 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
 
 def grey_levels(image: Image) -> np.ndarray:
     """The mean of all channels of an int8 [C, H, W] image, 0 (black) to 255 (white), [H, W]."""
-    return image.astype(np.int64).mean(axis=0).round().astype(np.int64) + 128
+    grey: np.ndarray = image.astype(np.int64).mean(axis=0).round().astype(np.int64) + 128
+    return grey
 
 
 def blocks(grey: np.ndarray) -> Text:

@@ -4,7 +4,7 @@ import ctypes
 from collections.abc import Sequence
 from functools import cache
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +53,7 @@ class Chip:
     """
 
     def __init__(self, device: int = 84) -> None:
-        self._c = _functions()
+        self._c: Any = _functions()
         self._chip = self._c.chip_create(device)
         self._word = ctypes.c_uint32()
         if not self._chip:
@@ -103,9 +103,10 @@ class Chip:
         return int(self._c.chip_total_cycles(self._chip))
 
     def close(self) -> None:
-        """Free the model; using it afterwards is an error."""
-        self._c.chip_destroy(self._chip)
-        self._chip = None
+        """Free the model. Closing again does nothing; any other use afterwards is an error (AttributeError)."""
+        if self._chip is not None:
+            self._c.chip_destroy(self._chip)
+        self._c = self._chip = None  # without functions to call, a closed chip cannot reach freed memory
 
     def __enter__(self) -> Self:
         return self

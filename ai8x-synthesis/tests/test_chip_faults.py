@@ -313,3 +313,11 @@ def test_unknown_device_and_unequal_arrays_are_refused():
         Chip(85)
     with Chip() as chip, pytest.raises(ValueError, match="addresses, but"):
         chip.write_many([lcnt(0)], [1, 2])
+
+
+def test_a_closed_chip_cannot_be_used():
+    chip = Chip()
+    chip.close()
+    chip.close()
+    with pytest.raises(AttributeError):
+        chip.read32(ctl(0))
