@@ -248,8 +248,9 @@ static void store_byte(struct chip *chip, const struct layer *layer, const struc
     }
 }
 
-/* Writes the words of masks first to first + 3. */
-static int32_t store_quad(struct chip *chip, const struct layer *layer, const struct work *work, uint32_t first)
+/* Writes the words of masks first to first + 3. A group that is not started does not accept output (3.2): the empty
+ * quads of an output map may lie there. */
+static void store_quad(struct chip *chip, const struct layer *layer, const struct work *work, uint32_t first)
 {
     for (uint32_t pixel = 0; pixel < layer->rows.output * layer->columns.output; pixel++) {
         uint32_t offset = output_word(layer, pixel / layer->columns.output, pixel % layer->columns.output);
@@ -257,21 +258,16 @@ static int32_t store_quad(struct chip *chip, const struct layer *layer, const st
         uint32_t group = word / (data_words(chip->device) / chip->device->groups);
 
         if (!(layer->participants >> group & 1))
-            return fault(chip, CHIP_START, data_address(chip->device, word),
-                         "layer %u writes to 0x%08X, but group %u is not started", layer->index,
-                         data_address(chip->device, word), group);
+            continue;
         for (uint32_t lane = 0; lane < LANES; lane++)
             store_byte(chip, layer, work, first + lane, pixel, word);
     }
-    return CHIP_OK;
 }
 
-static int32_t store(struct chip *chip, const struct layer *layer, const struct work *work)
+static void store(struct chip *chip, const struct layer *layer, const struct work *work)
 {
     for (uint32_t m = 0; m < layer->masks; m += LANES)
-        if (store_quad(chip, layer, work, m))
-            return chip->fault.code;
-    return CHIP_OK;
+        store_quad(chip, layer, work, m);
 }
 
 static int32_t fetch_all(struct chip *chip, const struct layer *layer, struct work *work)
@@ -294,7 +290,7 @@ int32_t run_layer(struct chip *chip, const struct layer *layer)
     if (!code)
         code = convolve(chip, layer, &work);
     if (!code)
-        code = store(chip, layer, &work);
+        store(chip, layer, &work);
     release(&work);
     return code;
 }

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
+
 from izer import torchfile
 from izer.errors import IzerError
 

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 
 from drawing import (
-    CHANNELS,
     EMPTY,
     FAINT,
     FILE,
     HARDWARE,
+    INK,
     REFERENCE,
     SMALL,
     TOOL,
     WEIGHT,
-    WIDTH,
     Colour,
     arrow,
     box,
@@ -21,6 +20,7 @@ from drawing import (
     label,
 )
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 Matrix = Sequence[Sequence[int]]
 INPUT: Matrix = ((85, 112), (69, 81))
@@ -84,17 +84,16 @@ def draw_matrix(axes: Axes, left: float, top: float, name: str, values: Matrix, 
 
 def draw_architecture() -> Axes:
     """The four groups, one data memory instance with its processors, and the way of a sum to the output."""
-    axes = card(560, "The AI84 accelerator")
+    axes = card(546, "The AI84 accelerator")
     box(axes, 110, 36, 200, 24, FILE, "Arm Cortex-M4")
     label(axes, 216, 71, "32-bit bus", size=SMALL, align="left")
     for group in range(4):
         left = 14 + 100 * group
         arrow(axes, (210, 60), (210, 80), (left + 46, 80), (left + 46, 92))
         draw_group(axes, left, 92, group)
-    axes.plot((18, 14), (160, 222), color=FAINT, linewidth=0.8, linestyle=":")
-    axes.plot((36, 406), (160, 222), color=FAINT, linewidth=0.8, linestyle=":")
-    draw_instance(axes, 222)
-    draw_sum(axes, 442)
+    axes.add_patch(Rectangle((16, 126), 22, 62, facecolor="none", edgecolor=INK, linewidth=1.5))
+    draw_instance(axes, 214)
+    draw_sum(axes, 434)
     return axes
 
 
@@ -115,7 +114,7 @@ def draw_instance(axes: Axes, top: float) -> None:
     """One instance of data memory with its four processors, the first in detail."""
     box(axes, 14, top, 392, 200, EMPTY, "", rounded=5)
     box(axes, 22, top + 28, 74, 164, HARDWARE, "data\nmemory", "16 KiB\none channel\na byte lane")
-    label(axes, 210, top + 14, "One of 16 data memory instances and its four processors", size=SMALL, style="bold")
+    label(axes, 210, top + 14, "Data memory instance 0 and its processors 0 to 3", size=SMALL, style="bold")
     box(axes, 118, top + 28, 270, 92, FILE, "")
     label(axes, 126, top + 39, "processor 0", size=SMALL, style="bold", align="left")
     box(axes, 126, top + 49, 66, 28, TOOL, "pooling", "2x2, 4x4")

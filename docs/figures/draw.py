@@ -32,7 +32,8 @@ def main() -> None:
         epilog="example: python3 docs/figures/draw.py hwc chw",
     )
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"which ones: {', '.join(FIGURES)} (default: all)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, metavar="FOLDER", help="where to write (default: here)")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, metavar="FOLDER",
+                        help="where to write (default: beside this script)")
     options = parser.parse_args()
     if unknown := sorted(set(options.figures) - set(FIGURES)):
         parser.error(f"no such figure: {', '.join(unknown)}; there are {', '.join(FIGURES)}")

@@ -1,8 +1,8 @@
 """What all figures share: an opaque card, colours with one meaning each, boxes, arrows and text.
 
 A figure is drawn in points (1/72 inch) with y pointing down, so that a number in a script is a size on the page.
-Figures are narrow (WIDTH) to be legible on a phone. Text becomes outlines of the font that comes with matplotlib: it looks
-the same everywhere, and the bytes of a file depend on nothing but the script and the version of matplotlib.
+Figures are narrow (WIDTH) to be legible on a phone. Text becomes outlines of the font that comes with matplotlib: it
+looks the same everywhere, and the bytes of a file depend on nothing but the script and the version of matplotlib.
 """
 
 import io
@@ -39,7 +39,8 @@ REFERENCE = Colour("#fdebc2", "#a36a00")
 WEIGHT = Colour("#ead9f3", "#74419a")
 EMPTY = Colour("#eceff2", "#b4bcc5")
 CHANNELS = (Colour("#f8d3cf", "#b23a2e"), Colour("#d5eedd", "#23784a"), Colour("#d7e6f7", "#2864a6"))
-LAYERS = (Colour("#e69f00", "#a36a00"), Colour("#56b4e9", "#2864a6"), Colour("#009e73", "#23784a"), Colour("#cc79a7", "#74419a"))
+LAYERS = (Colour("#e69f00", "#a36a00"), Colour("#56b4e9", "#2864a6"), Colour("#009e73", "#23784a"),
+          Colour("#cc79a7", "#74419a"))
 
 
 @cache
@@ -68,11 +69,11 @@ def card(height: float, title: str) -> Axes:
     return axes
 
 
-def label(axes: Axes, x: float, y: float, content: str, *, size: float = NORMAL, style: str = "regular", colour: str = INK,
-          align: str = "center") -> Text:
+def label(axes: Axes, x: float, y: float, content: str, *, size: float = NORMAL, style: str = "regular",
+          colour: str = INK, align: str = "center") -> Text:
     """One line of text with the middle of its capitals at y; `align` is "left", "center" or "right"."""
-    return axes.text(x, y + 0.36 * size, content, fontproperties=font(style), size=size, color=colour, ha=align, va="baseline",
-                     parse_math=False)
+    return axes.text(x, y + 0.36 * size, content, fontproperties=font(style), size=size, color=colour, ha=align,
+                     va="baseline", parse_math=False)
 
 
 def box(axes: Axes, x: float, y: float, width: float, height: float, colour: Colour, heading: str, detail: str = "", *,
@@ -100,13 +101,11 @@ def cell(axes: Axes, x: float, y: float, width: float, height: float, colour: Co
         label(axes, x + width / 2, y + height / 2, content, size=size, style=style)
 
 
-def arrow(axes: Axes, *points: tuple[float, float], colour: str = LINE, both: bool = False, dashed: bool = False) -> None:
-    """A line through all points (x, y), with a head at the last one, or at both ends."""
-    for start, end in zip(points[:-2], points[1:-1], strict=True):
-        axes.plot(*zip(start, end, strict=True), color=colour, linewidth=1.2, linestyle="--" if dashed else "-",
-                  solid_capstyle="round")
-    axes.add_patch(FancyArrowPatch(points[-2], points[-1], arrowstyle="<|-|>" if both else "-|>", mutation_scale=8, shrinkA=0,
-                                   shrinkB=0, color=colour, linewidth=1.2, linestyle="--" if dashed else "-"))
+def arrow(axes: Axes, *points: tuple[float, float], colour: str = LINE, dashed: bool = False) -> None:
+    """A line through all points (x, y) with a head at the last one."""
+    line = {"color": colour, "linewidth": 1.2, "linestyle": "--" if dashed else "-"}
+    axes.plot(*zip(*points[:-1], strict=True), **line)
+    axes.add_patch(FancyArrowPatch(points[-2], points[-1], arrowstyle="-|>", mutation_scale=8, shrinkA=0, shrinkB=0, **line))
 
 
 def svg(axes: Axes, title: str) -> bytes:

@@ -31,10 +31,10 @@ def elbow(axes: Axes, x: float, y: float, target_x: float, target_y: float, leve
     arrow(axes, (x, y + BOX_HEIGHT / 2), (x, level), (target_x, level), (target_x, target_y - BOX_HEIGHT / 2))
 
 
-def band(axes: Axes, top: float, bottom: float, name: str) -> None:
-    """The area of one of the two products."""
+def band(axes: Axes, top: float, bottom: float, name: str, name_at: float) -> None:
+    """The area of a product or package, with its name on the left at y = `name_at`."""
     axes.add_patch(Rectangle((8, top), WIDTH - 16, bottom - top, facecolor="#f0f2f4", edgecolor="none"))
-    label(axes, 15, top + 10, name, size=SMALL, style="bold", colour=FAINT, align="left")
+    label(axes, 15, name_at, name, size=SMALL, style="bold", colour=FAINT, align="left")
 
 
 def legend(axes: Axes, y: float) -> None:
@@ -48,8 +48,8 @@ def legend(axes: Axes, y: float) -> None:
 def draw_flow() -> Axes:
     """From a data set to firmware that was run."""
     axes = card(494, "From images to verified firmware")
-    band(axes, 36, 108, "ai8x-training")
-    band(axes, 116, 460, "ai8x-synthesis")
+    band(axes, 36, 108, "ai8x-training", 46)
+    band(axes, 116, 460, "ai8x-synthesis", 126)
     draw_training(axes, 76, 158)
     draw_generation(axes, 158, 228, 298)
     draw_runs(axes, 298, 368, 434)
@@ -68,7 +68,7 @@ def draw_training(axes: Axes, training: float, quantizing: float) -> None:
     across(axes, LEFT, MIDDLE, training)
     across(axes, MIDDLE, RIGHT, training)
     down(axes, RIGHT, training, quantizing)
-    down(axes, LEFT, training, quantizing)
+    down(axes, LEFT + 34, training, quantizing)
     across(axes, RIGHT, MIDDLE, quantizing)
     down(axes, MIDDLE, quantizing, training)
     label(axes, MIDDLE + 6, 126, "evaluate -8", size=SMALL, align="left")
@@ -107,8 +107,9 @@ def draw_runs(axes: Axes, output: float, running: float, result: float) -> None:
 def draw_pipeline() -> Axes:
     """The steps of cnn-gen.py and what runs its output."""
     axes = card(666, "Inside cnn-gen.py")
-    files, reading, network, placement, rules, lowering, values, emitting, output, running = (62 + 60 * n for n in range(10))
-    band(axes, reading - 32, emitting + 26, "izer")
+    rows = (62 + 60 * row for row in range(10))
+    files, reading, network, placement, rules, lowering, values, emitting, output, running = rows
+    band(axes, reading - 32, emitting + 26, "izer/", network)
     draw_reading(axes, files, reading, network)
     draw_checking(axes, network, placement, rules)
     draw_lowering(axes, reading, rules, lowering, values)

@@ -43,6 +43,11 @@ class Columns:
     first: int
     count: int
 
+    def __str__(self) -> str:
+        number = self.processors.bit_count()
+        return (f"columns {self.first} to {self.first + self.count - 1}, {number} processor{'s' * (number > 1)} "
+                f"(0x{self.processors:016X})")
+
 
 def allocate_columns(maps: Sequence[tuple[int, int]]) -> list[Columns]:
     """Mask RAM columns of every layer, from its input and output maps (AI84 hardware reference 4.3)."""
@@ -75,8 +80,9 @@ def draw_data_memory() -> Axes:
         box(axes, 14, top, 70, 84, TOOL, f"group {group}", f"from\n0x{0x5010_0000 + 0x10_0000 * group:08X}")
         for row in range(4):
             draw_instance(axes, top + 21 * row, 4 * group + row)
-    label(axes, WIDTH / 2, 442, "A processor reads only the instance that it shares with three others.", size=SMALL)
-    label(axes, WIDTH / 2, 455, "A layer writes its output to any instance, through the global write pointer (in words).", size=SMALL)
+    for y, line in ((442, "A processor reads only the instance that it shares with three others."),
+                    (455, "A layer writes its output to any instance, through the global write pointer (in words).")):
+        label(axes, WIDTH / 2, y, line, size=SMALL)
     return axes
 
 
@@ -98,20 +104,14 @@ def draw_weight_memory() -> Axes:
     axes.add_patch(Rectangle((left, top), COLUMNS * width, PROCESSORS * height, facecolor=EMPTY.fill, edgecolor="none"))
     for colour, layer in zip(LAYERS, layers, strict=True):
         for first, count in runs(layer.processors):
-            axes.add_patch(Rectangle((left + layer.first * width, top + first * height), layer.count * width, count * height,
-                                     facecolor=colour.fill, edgecolor="none"))
+            corner = (left + layer.first * width, top + first * height)
+            axes.add_patch(Rectangle(corner, layer.count * width, count * height, facecolor=colour.fill, edgecolor="none"))
     draw_map_axes(axes, left, top, width, height, layers)
     for row, (colour, layer) in enumerate(zip(LAYERS, layers, strict=True)):
         y = top + PROCESSORS * height + 26 + 17 * row
         cell(axes, 24, y - 6, 16, 12, colour)
-        text = f"layer {row}: columns {layer.first} to {layer.first + layer.count - 1}, {plural(layer.processors.bit_count(), 'processor')}"
-        label(axes, 48, y, text + f" (0x{layer.processors:016X})", size=SMALL, align="left")
+        label(axes, 48, y, f"layer {row}: {layer}", size=SMALL, align="left")
     return axes
-
-
-def plural(count: int, noun: str) -> str:
-    """A number with its noun."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def runs(bits: int) -> list[tuple[int, int]]:
@@ -135,9 +135,9 @@ def draw_map_axes(axes: Axes, left: float, top: float, width: float, height: flo
     for column in sorted({layer.first for layer in layers} | {COLUMNS - 1}):
         label(axes, left + column * width, top - 7, str(column), size=SMALL)
     for group in range(4):
-        label(axes, left - 6, top + (16 * group + 8) * height - 6, f"group {group}", size=SMALL, style="bold", align="right")
-        label(axes, left - 6, top + (16 * group + 8) * height + 6, f"{16 * group} to {16 * group + 15}", size=SMALL, align="right",
-              colour=FAINT)
+        x, y = left - 6, top + (16 * group + 8) * height
+        label(axes, x, y - 6, f"group {group}", size=SMALL, style="bold", align="right")
+        label(axes, x, y + 6, f"{16 * group} to {16 * group + 15}", size=SMALL, align="right", colour=FAINT)
 
 
 def draw_kernel_packing() -> Axes:
@@ -155,7 +155,8 @@ def draw_kernel_packing() -> Axes:
     for lane in range(4):
         label(axes, 204 + 36 * (3 - lane), top - 11, f"{8 * lane + 7}..{8 * lane}", size=SMALL, style="bold")
     label(axes, 368, top - 11, "word", size=SMALL, style="bold")
-    for word, (value, members) in enumerate(zip(kernel_words(KERNEL), ((0,), (1, 2, 3, 4), (5, 6, 7, 8), ()), strict=True)):
+    contents = ((0,), (1, 2, 3, 4), (5, 6, 7, 8), ())
+    for word, (value, members) in enumerate(zip(kernel_words(KERNEL), contents, strict=True)):
         draw_kernel_word(axes, top + 27 * word, word, value, members)
     for row, line in enumerate((
         "It lies in the processor of input channel c, in the column of the lane of output channel o.",
