@@ -70,6 +70,23 @@ void leave(void)
     platform_exit(3);
 }
 
+/* Register accesses inside an IT block, then an unconditional addition in another basic block, with the flags unequal. */
+uint32_t conditional_reads(uint32_t address)
+{
+    uint32_t value = 0;
+
+    __asm__ volatile("cmp %1, %1\n\t"
+                     "ittt eq\n\t"
+                     "ldreq %0, [%1]\n\t"
+                     "ldreq %0, [%1]\n\t"
+                     "addeq %0, #1\n\t"
+                     "b 1f\n\t"
+                     "1: cmp %1, #0\n\t"
+                     "add %0, #100\n\t"
+                     : "+&r"(value) : "r"(address) : "cc", "memory");
+    return value;
+}
+
 uint32_t elapsed(uint32_t loops)
 {
     cnn_timer_start();
@@ -236,6 +253,11 @@ def test_a_function_can_be_called_with_arguments(mcu: Mcu):
     assert mcu.call("add", -1, 0, 0, 0) == 0xFFFFFFFF
     with pytest.raises(ValueError, match="at most 4 arguments"):
         mcu.call("add", 1, 2, 3, 4, 5)
+
+
+def test_instructions_after_a_conditional_register_access_are_unconditional(mcu: Mcu):
+    mcu.run()
+    assert mcu.call("conditional_reads", 0x50100000) == 0 + 1 + 100  # CTL is 0 after reset
 
 
 def test_a_called_function_must_not_exit(mcu: Mcu):
