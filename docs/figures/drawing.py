@@ -105,7 +105,8 @@ def arrow(axes: Axes, *points: tuple[float, float], colour: str = LINE, dashed: 
     """A line through all points (x, y) with a head at the last one."""
     line = {"color": colour, "linewidth": 1.2, "linestyle": "--" if dashed else "-"}
     axes.plot(*zip(*points[:-1], strict=True), **line)
-    axes.add_patch(FancyArrowPatch(points[-2], points[-1], arrowstyle="-|>", mutation_scale=8, shrinkA=0, shrinkB=0, **line))
+    axes.add_patch(FancyArrowPatch(points[-2], points[-1], arrowstyle="-|>", mutation_scale=8, shrinkA=0, shrinkB=0,
+                                   **line))
 
 
 def svg(axes: Axes, title: str) -> bytes:

@@ -105,7 +105,8 @@ def draw_weight_memory() -> Axes:
     for colour, layer in zip(LAYERS, layers, strict=True):
         for first, count in runs(layer.processors):
             corner = (left + layer.first * width, top + first * height)
-            axes.add_patch(Rectangle(corner, layer.count * width, count * height, facecolor=colour.fill, edgecolor="none"))
+            axes.add_patch(Rectangle(corner, layer.count * width, count * height, facecolor=colour.fill,
+                                     edgecolor="none"))
     draw_map_axes(axes, left, top, width, height, layers)
     for row, (colour, layer) in enumerate(zip(LAYERS, layers, strict=True)):
         y = top + PROCESSORS * height + 26 + 17 * row
