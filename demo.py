@@ -119,7 +119,7 @@ def main() -> None:
     print(f"\n{summary(accuracies, chip, classes, [trained, *done])}\n")
     print(f"Checkpoints and log:  {folder.relative_to(ROOT)}\n"
           f"Quantized checkpoint: ai8x-synthesis/{QUANTIZED}\n"
-          f"                      (this replaced the reviewed one; git checkout ai8x-synthesis/trained brings it back)\n"
+          f"                      (it replaced the reviewed one: git checkout ai8x-synthesis/trained)\n"
           f"Embedded demo:        ai8x-synthesis/{DEMO}\n"
           f"RTL simulation test:  ai8x-synthesis/rtlsim")  # fmt: skip
 

@@ -70,7 +70,7 @@ void leave(void)
     platform_exit(3);
 }
 
-/* Register accesses inside an IT block, then an unconditional addition in another basic block, with the flags unequal. */
+/* Register accesses inside an IT block, then an unconditional addition in another block, with the flags unequal. */
 uint32_t conditional_reads(uint32_t address)
 {
     uint32_t value = 0;
