@@ -60,7 +60,7 @@ def address(byte: Byte) -> int:
 
 def draw_hwc() -> Axes:
     """HWC: the first words of instance 0."""
-    axes = card(344, "HWC: a word holds one pixel of four channels")
+    axes = card(352, "HWC: a word holds one pixel of four channels")
     processors = (0, 1, 2)
     draw_image(axes, 56, processors)
     bottom = draw_memory(axes, 138, words(hwc, processors), "processor")
@@ -72,7 +72,7 @@ def draw_hwc() -> Axes:
 
 def draw_chw() -> Axes:
     """CHW: the first words of the instances 0, 1 and 2."""
-    axes = card(318, "CHW: a word holds four pixels of one channel")
+    axes = card(324, "CHW: a word holds four pixels of one channel")
     processors = (0, 4, 8)
     draw_image(axes, 56, processors)
     bottom = draw_memory(axes, 138, words(chw, processors), "pixel 4n +")
