@@ -61,6 +61,10 @@ def test_weight_memory_shows_the_columns_of_the_hardware_reference():
     layers = memory_figures.allocate_columns([(0x0000000100010001, gaps), (gaps, gaps), (gaps, 0x7FFE7FFE7FFE7FFE)])
     assert [(layer.first, layer.count) for layer in layers] == [(0, 64), (0, 64), (64, 63)]
 
+    # Seven kernels, then an output in lane 3: 7 - 3 = 4 is the first column, so lanes 0 to 2 lie on older kernels.
+    layers = memory_figures.allocate_columns([(0x1, 0x7F), (0x7F, 0x8)])
+    assert [(layer.first, layer.count) for layer in layers] == [(0, 7), (4, 4)]
+
 
 def test_runs_of_a_map_with_a_gap():
     assert memory_figures.runs(0b1101 | 1 << 63) == [(0, 1), (2, 2), (63, 1)]
