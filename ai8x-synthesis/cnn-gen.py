@@ -2,9 +2,12 @@
 """Generate C code that programs the CNN accelerator, from a quantized checkpoint and a YAML network description."""
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read by numpy: for these sizes, threads double the run time
 
 from izer import listing, output, pipeline
 from izer.device import DEVICES
