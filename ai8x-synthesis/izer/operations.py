@@ -46,18 +46,8 @@ class Copy:
 
 
 @dataclass(frozen=True)
-class CopyBytes:
-    """Write an array of bytes (uint8 [N]) to consecutive addresses, one byte per word."""
-
-    name: str
-    address: int
-    values: NDArray[np.uint8]
-    why: str
-
-    def accesses(self) -> Iterator[Access]:
-        """The bus accesses in order."""
-        for n, value in enumerate(self.values.tolist()):
-            yield Access("W", self.address + 4 * n, 0xFFFFFFFF, value)
+class CopyBytes(Copy):
+    """The same with one byte per word: all words are below 256."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +67,8 @@ class CopyKernels:
 
 
 @dataclass(frozen=True)
-class Wait:
-    """Read a word until read & mask == value."""
+class _Read:
+    """Read a word and look at the bits of `mask`."""
 
     address: int
     mask: int
@@ -91,17 +81,13 @@ class Wait:
 
 
 @dataclass(frozen=True)
-class Check:
+class Wait(_Read):
+    """Read a word until read & mask == value."""
+
+
+@dataclass(frozen=True)
+class Check(_Read):
     """Read a word; the program fails unless read & mask == value."""
-
-    address: int
-    mask: int
-    value: int
-    why: str
-
-    def accesses(self) -> Iterator[Access]:
-        """The bus accesses in order."""
-        yield Access("P", self.address, self.mask, self.value)
 
 
 @dataclass(frozen=True)
@@ -119,7 +105,7 @@ class Unload:
     channel: int
 
 
-Operation = Write | Copy | CopyBytes | CopyKernels | Wait | Check
+Operation = Write | Copy | CopyKernels | Wait | Check
 
 
 @dataclass(frozen=True)

@@ -51,12 +51,12 @@ def _init(device: Device, placement: Placement, layers: int) -> Iterator[Write]:
 
 def _bias(device: Device, network: Network, placement: Placement) -> Iterator[CopyBytes]:
     """One array per group; a layer has one entry per mask, since the bias pointer advances on dummy masks too (5)."""
-    entries: dict[int, NDArray[np.uint8]] = {}
+    entries: dict[int, NDArray[np.uint32]] = {}
     for layer, place in zip(network.layers, placement.layers, strict=True):
         if place.bias is not None and layer.bias is not None:
-            values = np.zeros(place.bias.count, np.uint8)
+            values = np.zeros(place.bias.count, np.uint32)
             values[place.masks] = layer.bias.view(np.uint8)
-            older = entries.get(place.bias.group, np.zeros(0, np.uint8))
+            older = entries.get(place.bias.group, np.zeros(0, np.uint32))
             entries[place.bias.group] = np.concatenate([older, values])
     for group, values in sorted(entries.items()):
         yield CopyBytes(f"bias_{group}", device.bias(group, 0), values, f"group {group}")

@@ -175,7 +175,7 @@ def test_registers_bias_and_input_of_test_b(test_b):
             assert tuple(registers[base + 4 * layer] for layer in range(3)) == values, (number, group)
     (bias,) = program.section("load_bias").operations
     assert bias.address == 0x5010C800
-    assert bias.values.tobytes().hex() == "6e204b06a9a7ff74083e6fc722caabe8"
+    assert bytes(bias.words.tolist()).hex() == "6e204b06a9a7ff74083e6fc722caabe8"
     (data,) = program.section("load_input").operations
     assert data.address == 0x50110000
     assert data.words[:4].tolist() == [0x00873547, 0x00AE7C17, 0x00B9FFB8, 0x0069F97E]

@@ -30,9 +30,9 @@ def hex_words(words: NDArray[np.uint32]) -> str:
     return _initialiser([f"0x{word:08x}" for word in words.reshape(-1).tolist()], 8)
 
 
-def hex_bytes(values: NDArray[np.uint8]) -> str:
-    """A brace-enclosed initialiser of bytes, 16 to a line, as the text of a define."""
-    return _initialiser([f"0x{value:02x}" for value in values.reshape(-1).tolist()], 16)
+def hex_bytes(words: NDArray[np.uint32]) -> str:
+    """A brace-enclosed initialiser of bytes (words below 256), 16 to a line, as the text of a define."""
+    return _initialiser([f"0x{value:02x}" for value in words.reshape(-1).tolist()], 16)
 
 
 def decimals(values: NDArray[Any]) -> str:

@@ -99,10 +99,10 @@ def _array_defines(operations: tuple[object, ...]) -> dict[str, str]:
     """Defines for the arrays that copy operations read."""
     defines = {}
     for operation in operations:
-        if isinstance(operation, Copy | CopyKernels):
+        if isinstance(operation, CopyBytes):
+            defines[operation.name.upper()] = hex_bytes(operation.words)
+        elif isinstance(operation, Copy | CopyKernels):
             defines[operation.name.upper()] = hex_words(operation.words)
-        elif isinstance(operation, CopyBytes):
-            defines[operation.name.upper()] = hex_bytes(operation.values)
     return defines
 
 
