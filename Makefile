@@ -1,6 +1,6 @@
 # make demo: images to verified firmware; make test: everything that CI checks. Both set up .venv first.
 
-EPOCHS ?= 4
+EPOCHS ?= 5
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help demo test test-all lint figures clean

@@ -107,7 +107,7 @@ def summary(accuracies: list[str], chip: Mapping[str, Any], classes: list[str], 
 def main() -> None:
     """Run all steps and close with the table."""
     parser = argparse.ArgumentParser(description=__doc__, epilog="example: EPOCHS=20 make demo")
-    parser.add_argument("--epochs", type=int, default=4, help="epochs of training (default: 4)")
+    parser.add_argument("--epochs", type=int, default=5, help="epochs of training (default: 5)")
     epochs = parser.parse_args().epochs
     if epochs < 1:
         parser.error("--epochs is at least 1")
