@@ -2,9 +2,11 @@
 
 import logging
 import shutil
+import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from datasets import idx
@@ -13,20 +15,32 @@ from torchvision_shim import torchvision_datasets
 
 log = logging.getLogger(__name__)
 
+MIRROR_SECONDS = 20
+
 Fetch = Callable[[Path], None]
 """Puts the four IDX files into the folder it is given; raises OSError, RuntimeError or CalledProcessError."""
 
 
 def fetch_from_mirrors(name: str) -> Fetch:
-    """A fetcher that lets torchvision download its data set `name`."""
+    """A fetcher that lets torchvision download its data set `name`; it gives up on a mirror that is silent too long."""
 
     def fetch(folder: Path) -> None:
-
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, socket_timeout(MIRROR_SECONDS):
             getattr(torchvision_datasets(), name)(scratch, download=True)
             move_files(Path(scratch) / name / "raw", folder)
 
     return fetch
+
+
+@contextmanager
+def socket_timeout(seconds: float) -> Iterator[None]:
+    """Limit, for a `with` block, how long new connections wait for data: torchvision sets no limit of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def fetch_from_debian(package: str, inside: str) -> Fetch:
