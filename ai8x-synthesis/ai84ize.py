@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from izer import torchfile
 from izer.checkpoint import state_dict
 from izer.errors import IzerError
@@ -44,11 +47,24 @@ def quantized_checkpoint(content: dict[str, Any], path: Path, scale: float, fc_b
         raise IzerError(f"{path}: `extras` of a checkpoint is a dictionary.")
     if "clipping_method" in extras:
         raise IzerError(f"{path}: this checkpoint is quantized already (its extras name a clipping method).")
-    tensors, log = quantize(state_dict(content, path), scale, fc_bits)
+    tensors = state_dict(content, path)
+    for name, value in tensors.items():
+        check(name, value, path)
+    tensors, log = quantize(tensors, scale, fc_bits)
     if not log:
         raise IzerError(f"{path}: there are no weights in this checkpoint.")
     extras = {**extras, "clipping_method": "SCALE", "clipping_scale": scale}
     return {**content, "state_dict": tensors, "extras": extras}, log
+
+
+def check(name: str, value: NDArray[Any], path: Path) -> None:
+    """Raise IzerError for a weight or bias that has no integer on the device."""
+    kind = name.rpartition(".")[2]
+    if kind == "weight" and value.ndim not in (2, 4):
+        raise IzerError(f"{path}: {name} has {value.ndim} dimensions; weights are [Cout, Cin, 3, 3], of the "
+                        "classification layer [R, N]. Fold batch normalization into the weights first.")
+    if kind in ("weight", "bias") and not np.all(np.isfinite(value)):
+        raise IzerError(f"{path}: {name} holds values that are not finite; the training has diverged.")
 
 
 def report(entry: Quantized) -> str:

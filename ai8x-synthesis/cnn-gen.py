@@ -3,6 +3,7 @@
 
 import argparse
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -30,9 +31,9 @@ def integer(text: str) -> int:
 
 
 def file_name(text: str) -> str:
-    """A name without folder."""
-    if text != Path(text).name:
-        raise argparse.ArgumentTypeError(f"a plain file name is wanted, not {text!r}")
+    """A name without folder, which is also safe in a C comment."""
+    if not re.fullmatch(r"[\w+-][\w.+-]*", text):
+        raise argparse.ArgumentTypeError(f"a name of letters, digits and . _ + - is wanted, not {text!r}")
     return text
 
 
@@ -125,7 +126,7 @@ def main(arguments: list[str]) -> int:
     """Run the program; returns the exit status."""
     options = parse(arguments)
     try:
-        generate(options, shlex.join(["cnn-gen.py", *arguments]))
+        generate(options, " ".join(shlex.join(["cnn-gen.py", *arguments]).split()))  # one line, for comments
     except IzerError as error:
         print(f"cnn-gen.py: error: {error}", file=sys.stderr)
         return 1

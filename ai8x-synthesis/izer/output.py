@@ -22,7 +22,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             for name in files:
                 os.replace(Path(temporary) / name, folder / name)
     except OSError as error:
-        raise IzerError(f"{folder}: cannot write the output: {error.strerror} ({error.filename}).") from None
+        raise IzerError(f"{folder}: cannot write the output: {error}.") from None
 
 
 def append_line(path: Path, line: str) -> None:

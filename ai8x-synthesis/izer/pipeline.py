@@ -58,8 +58,7 @@ def build_model(request: Request) -> Model:
     description = read_description(request.config_file)
     weights = read_checkpoint(request.checkpoint_file)
     sample = sampledata.read_sample(_sample_path(request, description))
-    layers = None if request.stop_after is None else request.stop_after + 1
-    net = build_network(description, weights, sample.data.shape, layers, request.fc_layer)
+    net = build_network(description, weights, sample.data.shape, _layer_count(request, description), request.fc_layer)
     placed = place_network(request.device, description, net, request.input_offset)
     subject = rules.Subject(request.device, description, weights, request.fc_layer, net, placed, sample.data)
     waived = frozenset({"overlap"} if request.overwrite_ok else ())
@@ -67,11 +66,30 @@ def build_model(request: Request) -> Model:
     if violations:
         raise RuleError(violations)
     data = sample.data.astype(np.int8)
-    dataset = SUPPORTED_DATASETS.get(description.dataset.lower())
     return Model(
         request.device, net, placed, sample, data, reference.run_network(net, data),
-        tuple(registers.layer_registers(request.device, net, placed)), dataset.classes if dataset else (),
+        tuple(registers.layer_registers(request.device, net, placed)), _classes(description, sample),
     )  # fmt: skip
+
+
+def _layer_count(request: Request, description: Description) -> int | None:
+    """How many layers to process; None: all."""
+    if request.stop_after is None:
+        return None
+    if request.stop_after >= len(description.layers):
+        raise IzerError(f"{description.path}: --stop-after {request.stop_after}: the last layer is "
+                        f"{len(description.layers) - 1}.")
+    return request.stop_after + 1
+
+
+def _classes(description: Description, sample: sampledata.Sample) -> tuple[str, ...]:
+    """The names of the data set's classes; none for an unknown data set."""
+    dataset = SUPPORTED_DATASETS.get(description.dataset.lower())
+    classes = dataset.classes if dataset else ()
+    if classes and sample.label is not None and not 0 <= sample.label < len(classes):
+        raise IzerError(f"{sample.path}: the label of the sample is 0 to {len(classes) - 1} for "
+                        f"{description.dataset}; given {sample.label}.")
+    return classes
 
 
 def _sample_path(request: Request, description: Description) -> Path:

@@ -1,6 +1,7 @@
 """cnn-gen.py as a whole process: files, log, refusals, reproducibility."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -86,12 +87,31 @@ def test_overlap_can_be_allowed(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [("--fc-layer",), ("--stop-after", "-1"), ("--unknown",), ("--prefix", "a/b"),
-                                       ("--device", "85")])  # fmt: skip
+                                       ("--prefix", ".."), ("--prefix", "a\nb"), ("--device", "85")])  # fmt: skip
 def test_wrong_options_have_status_2(tmp_path, arguments):
     done = run(tmp_path, *arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_layer_that_does_not_exist_cannot_be_the_last(tmp_path):
+    done = run(tmp_path, "--stop-after", "4")
+    assert done.returncode == 1
+    assert done.stderr.endswith("network.yaml: --stop-after 4: the last layer is 3.\n")
+
+
+def test_label_of_the_sample_is_a_class(tmp_path):
+    shutil.copy(CASE / "sample.npy", tmp_path / "sample.npy")
+    (tmp_path / "sample.json").write_text('{"label": 10}')
+    done = run(tmp_path, *EMBEDDED, "--sample-input", "sample.npy")
+    assert done.returncode == 1
+    assert "sample.npy: the label of the sample is 0 to 9 for FashionMNIST; given 10." in done.stderr
+
+
+def test_line_breaks_in_arguments_stay_inside_the_comment(tmp_path):
+    assert run(tmp_path, *EMBEDDED, "--autogen", "a\n#error b").returncode == 0
+    assert "\n#error" not in (tmp_path / "out" / "demo" / "main.c").read_text()
 
 
 def test_unwritable_output_is_one_message(tmp_path):

@@ -106,6 +106,23 @@ def test_command_line_warns_about_the_default_scale(tmp_path):
     assert content["state_dict"]["conv1.conv2d.weight"].flatten()[0] == 27  # 64 * 0.85 * 0.5 = 27.2
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("conv1.bn.weight", np.ones(3, np.float32), "conv1.bn.weight has 1 dimensions"),
+        ("conv1.conv2d.bias", np.array([1, np.nan], np.float32), "conv1.conv2d.bias holds values that are not finite"),
+        ("fc.weight", np.array([[np.inf]], np.float32), "fc.weight holds values that are not finite"),
+    ],
+)
+def test_weights_that_have_no_integer_are_refused(tmp_path, name, value, message):
+    state = {"conv1.conv2d.weight": kernel(), name: value}
+    torchfile.write(tmp_path / "in.pth.tar", {"arch": "net", "state_dict": state})
+    done = run(tmp_path / "in.pth.tar", tmp_path / "out.pth.tar", "--scale", 1)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert message in done.stderr
+    assert not (tmp_path / "out.pth.tar").exists()
+
+
 def test_quantizing_twice_and_bad_files_are_refused_without_output(tmp_path):
     once = tmp_path / "once.pth.tar"
     run(float_checkpoint(tmp_path / "in.pth.tar"), once, "--scale", 1)
