@@ -1,14 +1,16 @@
 # make demo: images to verified firmware; make test: everything that CI checks. Both set up .venv first.
 
 EPOCHS ?= 5
+CASES ?= ai8x-synthesis/tests/conformance
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo test test-all lint figures clean
+.PHONY: help demo test test-all conformance lint figures clean
 
 help:
 	@echo "make demo      train, quantize, evaluate, generate and run the Fashion-MNIST network (EPOCHS=$(EPOCHS))"
 	@echo "make test      linters, type checks and tests"
 	@echo "make test-all  the slow tests too"
+	@echo "make conformance  compare with the conformance cases; CASES=FOLDER for others"
 	@echo "make figures   draw the pictures of docs/ again"
 	@echo "make clean     remove everything that the other targets made, except .venv and data"
 
@@ -21,6 +23,9 @@ demo: .venv/complete
 lint: .venv/complete
 	python3 -m ruff check .
 	python3 -m mypy ai8x-synthesis/izer ai8x-synthesis/chip ai8x-training/ai8x.py
+
+conformance: .venv/complete
+	@python3 ai8x-synthesis/tests/run_conformance.py $(CASES)
 
 test: lint
 	python3 -m pytest -n auto

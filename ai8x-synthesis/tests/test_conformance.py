@@ -1,89 +1,70 @@
 """The conformance cases: expected words and integers were computed elsewhere (tests/conformance/README.md)."""
 
-import json
-import re
-from pathlib import Path
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-import compare
-from conformance_cases import cases, model_of, request_of
-from izer import listing, pipeline, reference
-from izer.emit import rtlsim
-from izer.errors import RuleError
-from izer.operations import Program
-
-STORE = re.compile(r"^  \*\(\(volatile uint32_t \*\) 0x(\w+)\) = 0x(\w+);", re.MULTILINE)
-POLL = re.compile(r"while \(\(\*\(\(volatile uint32_t \*\) 0x(\w+)\) & 0x(\w+)\) != 0x(\w+)\)")
-CHECK = re.compile(r"if \(\(\*\(\(volatile uint32_t \*\) 0x(\w+)\)(?: & 0x(\w+))?\) != 0x(\w+)\) return 0;")
+from conformance_cases import CASES, ROOT, cases
+from conformance_checks import INVALID, VALID
 
 
-def differences(folder: Path, program: Program) -> list[str]:
-    ops = [compare.Op(a.kind, a.address, a.mask, a.value, n) for n, a in enumerate(program.trace())]
-    return compare.compare(compare.read_case(folder), ops)
-
-
+@pytest.mark.parametrize("check", VALID)
 @pytest.mark.parametrize("folder", cases("valid"))
-def test_embedded_program_equals_case(folder):
-    assert differences(folder, pipeline.embedded_program(model_of(folder))) == []
+def test_valid_case(folder, check):
+    assert VALID[check](folder) == []
 
 
-@pytest.mark.parametrize("folder", cases("valid"))
-def test_text_of_rtl_test_equals_case(folder):
-    """Reads the stores, the poll and the checks back from the C text."""
-    source = pipeline.rtlsim_files(model_of(folder), "t", "c", "test.c", "run_test.sv", 4)["test.c"].decode()
-    ops = [("W", int(a, 16), 0xFFFFFFFF, int(v, 16)) for a, v in STORE.findall(source)]
-    ops += [("P", int(a, 16), int(m, 16), int(v, 16)) for a, m, v in POLL.findall(source)]
-    ops += [("P", int(a, 16), int(m or "ffffffff", 16), int(v, 16)) for a, m, v in CHECK.findall(source)]
-    trace = [compare.Op(*op, n) for n, op in enumerate(ops)]
-    assert compare.compare(compare.read_case(folder), trace) == []
+@pytest.mark.parametrize("check", INVALID)
+@pytest.mark.parametrize("folder", cases("invalid", "rule.json"))
+def test_invalid_case(folder, check):
+    assert INVALID[check](folder) == []
 
 
-@pytest.mark.parametrize("folder", cases("valid"))
-def test_every_layer_of_the_reference_equals_case(folder):
-    model = model_of(folder)
-    with np.load(folder / "layers.npz") as layers:
-        assert sorted(layers) == sorted(f"layer{n}" for n in range(len(model.values)))
-        for n, value in enumerate(model.values):
-            np.testing.assert_array_equal(value.output, layers[f"layer{n}"])
-    np.testing.assert_array_equal(model.values[-1].output, np.load(folder / "output.npy"))
+def run(folder):
+    return subprocess.run([sys.executable, ROOT / "tests" / "run_conformance.py", folder], capture_output=True,
+                          text=True, check=False)  # fmt: skip
 
 
-@pytest.mark.parametrize("folder", cases("valid", "fc.json"))
-def test_classification_and_softmax_equal_case(folder):
-    expected = json.loads((folder / "fc.json").read_text())
-    scores = model_of(folder).scores
-    assert scores.tolist() == expected["q8_7"]
-    assert reference.softmax(scores).tolist() == expected["softmax_q15"]
+@pytest.fixture
+def two_cases(tmp_path):
+    for kind, name in (("valid", "pad0_relu"), ("invalid", "pad_3")):
+        shutil.copytree(CASES / kind / name, tmp_path / kind / name)
+    return tmp_path
 
 
-@pytest.mark.parametrize("folder", cases("valid"))
-def test_operation_counts_test_name_and_kernel_columns_equal_case(folder):
-    meta = json.loads((folder / "meta.json").read_text())
-    model = model_of(folder)
-    total = listing.total_operations(model.network)
-    assert {name: getattr(total, name) for name in meta["operations"]} == meta["operations"]
-    full = "x" + meta["test_name_tail"]
-    expected = full if len(full) <= rtlsim.MAX_NAME else full[: rtlsim.MAX_NAME - 33]
-    assert rtlsim.test_name("x", model.network, "")[: len(expected)] == expected
-    columns = json.loads((folder / "kernelmap.json").read_text())
-    assert [(p.kernel_column, p.kernel_count) for p in model.placement.layers] == [
-        (column["first_column"], column["count"]) for column in columns
-    ]
+def test_command_reports_equal_cases_with_status_0(two_cases):
+    done = run(two_cases)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 cases, all equal" in done.stdout
 
 
-@pytest.mark.parametrize("folder", cases("invalid"))
-def test_invalid_description_is_refused_by_its_rule(folder):
-    expected = json.loads((folder / "rule.json").read_text())
-    with pytest.raises(RuleError) as error:
-        pipeline.build_model(request_of(folder, "network.yaml", expected["options"]))
-    found = {violation.rule: violation for violation in error.value.violations}
-    assert expected["rule"] in found
-    assert found[expected["rule"]].layer == expected["layer"]
+@pytest.mark.parametrize("file", ["state.npz", "checks.npz", "layers.npz"])
+def test_command_reports_a_changed_word_with_status_1(two_cases, file):
+    path = two_cases / "valid" / "pad0_relu" / file
+    with np.load(path) as content:
+        arrays = {name: content[name].copy() for name in content}
+    next(reversed(arrays.values())).flat[0] ^= 1
+    np.savez(path, **arrays)
+    done = run(two_cases)
+    assert done.returncode == 1
+    assert "1 of 2 cases differ" in done.stdout
 
 
-@pytest.mark.parametrize("folder", cases("invalid", "repaired.yaml"))
-def test_repaired_description_is_accepted(folder):
-    expected = json.loads((folder / "rule.json").read_text())
-    pipeline.build_model(request_of(folder, "repaired.yaml", expected["repaired_options"]))
+def test_command_reports_an_accepted_wrong_description(two_cases):
+    case = two_cases / "invalid" / "pad_3"
+    shutil.copy(case / "repaired.yaml", case / "network.yaml")
+    done = run(two_cases)
+    assert done.returncode == 1
+    assert "refused: accepted" in done.stdout
+
+
+@pytest.mark.parametrize("content", [None, "device"])
+def test_folders_without_cases_and_unknown_devices_are_errors(tmp_path, content):
+    if content:
+        shutil.copytree(CASES / "valid" / "pad0_relu", tmp_path / "ai85" / "valid" / "x")
+    done = run(tmp_path)
+    assert done.returncode == 1
+    assert ("ai85: no such device" if content else "no cases") in done.stdout + done.stderr

@@ -6,10 +6,11 @@ from hypothesis import HealthCheck, assume, event, given, settings
 
 import ai84
 from chip import Chip
+from conformance_checks import run_on_chip
 from izer import pipeline, reference
 from izer.device import AI84
 from izer.errors import RuleError
-from izer.operations import Program, Unload
+from izer.operations import Unload
 from random_networks import RandomNetwork, random_networks
 
 SETTINGS = settings(max_examples=100, deadline=None,
@@ -26,14 +27,6 @@ def build(network: RandomNetwork, folder) -> pipeline.Model:
     except RuleError as error:
         assume({violation.rule for violation in error.violations} != {"mask-ram"})
         raise
-
-
-def load_and_wait(chip: Chip, program: Program) -> None:
-    accesses = [access for section in program.load for access in section.accesses()]
-    chip.write_many([access.address for access in accesses], [access.value for access in accesses])
-    (poll,) = program.wait.accesses()
-    while chip.read32(poll.address) & poll.mask != poll.value:
-        pass
 
 
 def unload(chip: Chip, steps: tuple[Unload, ...], shape: tuple[int, int, int]) -> np.ndarray:
@@ -57,7 +50,7 @@ def test_chip_model_computes_what_the_reference_says(network, tmp_path):
     expected = model.values[-1].output
     for program in (pipeline.embedded_program(model), pipeline.rtlsim_program(model)):
         with Chip() as chip:
-            load_and_wait(chip, program)
+            run_on_chip(chip, program)
             for check in program.check.accesses():
                 assert chip.read32(check.address) & check.mask == check.value
             np.testing.assert_array_equal(unload(chip, program.unload, expected.shape), expected)
