@@ -101,18 +101,22 @@ def _placement(device: Device, network: Network, placement: Placement) -> Iterat
 
 def _array(title: str, array: NDArray[Any]) -> str:
     """An array as text, one row a line. (NumPy's own formatting takes a second for a network's weights.)"""
-    width = max(len(str(array.min())), len(str(array.max()))) + 1
-    rows = array.reshape(-1, array.shape[-1]).tolist()
-    cell = f"%{width}d"
-    lines = [(cell * len(row)) % tuple(row) for row in rows]
+    low, high = int(array.min()), int(array.max())
+    width = max(len(str(low)), len(str(high))) + 1
+    rows = array.reshape(-1, array.shape[-1])
+    if high - low < 256:  # 8-bit values: looking a cell up is faster than formatting it
+        cells = [f"{value:{width}d}" for value in range(low, high + 1)]
+        lines = ["".join(map(cells.__getitem__, row)) for row in (rows.astype(np.int64) - low).tolist()]
+    else:
+        cell = f"%{width}d" * rows.shape[1]
+        lines = [cell % tuple(row) for row in rows.tolist()]
     return f"{title} {'x'.join(map(str, array.shape))}:\n" + "\n".join(lines) + "\n"
 
 
 def _values(network: Network, sample: NDArray[np.int8], values: tuple[LayerValues, ...]) -> Iterator[str]:
-    data = sample
+    yield _array("Network input", sample)
     for layer, value in zip(network.layers, values, strict=True):
         title = f"Layer {layer.index}:"
-        yield _array(f"{title} input", data)
         if layer.pool:
             yield _array(f"{title} pooled input", value.pooled)
         yield _array(f"{title} kernels", layer.weight)
@@ -122,7 +126,6 @@ def _values(network: Network, sample: NDArray[np.int8], values: tuple[LayerValue
         if layer.relu:
             yield _array(f"{title} output before activation", value.scaled)
         yield _array(f"{title} output", value.output)
-        data = value.output
 
 
 def operation_summary(network: Network) -> str:

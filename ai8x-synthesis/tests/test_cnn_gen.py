@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conformance_cases import CASES, ROOT
@@ -155,3 +156,18 @@ def test_synthesis_works_without_pytorch(tmp_path, module):
     subprocess.run(command, env=environment, capture_output=True, check=True, cwd=tmp_path)
     command = [sys.executable, ROOT / "ai84ize.py", CASE / "checkpoint.pth.tar", "out.pth.tar", "--scale", "1"]
     subprocess.run(command, env=environment, capture_output=True, check=True, cwd=tmp_path)
+
+
+def test_verbose_prints_every_value_of_every_layer(tmp_path):
+    done = run(tmp_path, *EMBEDDED, "--verbose")
+    printed = dict(block.split(":\n", 1) for block in done.stdout.split("\n\n") if ":\n" in block)
+    sample = np.load(CASE / "sample.npy")
+    assert np.array_equal(np.loadtxt(printed["Network input 1x28x28"].splitlines(), int), sample.reshape(-1, 28))
+    with np.load(CASE / "layers.npz") as layers:
+        for name, output in layers.items():
+            title = f"Layer {name[-1]}: output {'x'.join(map(str, output.shape))}"
+            text = printed[title].splitlines()
+            assert np.array_equal(np.loadtxt(text, int), output.reshape(-1, output.shape[-1])), title
+            unlimited = printed[title.replace("output", "accumulator")].splitlines()
+            expected = np.clip((np.loadtxt(unlimited, int) + 64) // 128, 0, 127)  # every layer of this case has ReLU
+            assert np.array_equal(expected, output.reshape(-1, output.shape[-1])), title
