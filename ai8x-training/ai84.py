@@ -20,6 +20,15 @@ MAX_CHANNELS = 64
 MAX_LAYERS = 32
 POOLINGS = ((2, 1), (2, 2), (4, 4))
 
+# The rules that need more than one layer's settings, in the words that cnn-gen.py uses too.
+LAYERS_MAX = "A network has at most 32 layers."
+POOL_DIVIDE = (
+    "Pooling windows must tile the input exactly: (size - pool) must be a multiple of the pooling stride, in both "
+    "directions."
+)
+POOL4_LAST = "4x4 pooling is possible in the last layer only, since its output is not contiguous."
+AVG4_RELU = "4x4 average pooling needs the output of a layer with ReLU, or its sum exceeds the accumulator."
+
 CONV_WEIGHTS = ai8x.Q7
 FIRST_CONV_WEIGHTS = Range(2 * ai8x.Q7.low, 2 * ai8x.Q7.high)
 """The float input spans -0.5..+0.5, half of full scale, so the quantizer halves the first layer's weights."""
@@ -53,51 +62,51 @@ Rule = Callable[[ConvSettings], str]
 
 
 def rule_kernel(conv: ConvSettings) -> str:
-    """the kernel is 3x3, without dilation"""
+    """The kernel is 3x3, without dilation."""
     good = conv.kernel_size in (3, (3, 3)) and conv.dilation == 1
     return "" if good else f"kernel_size={conv.kernel_size}, dilation={conv.dilation}"
 
 
 def rule_stride(conv: ConvSettings) -> str:
-    """the convolution stride is 1"""
+    """The convolution stride is 1."""
     return "" if conv.stride == 1 else f"stride={conv.stride}"
 
 
 def rule_pad(conv: ConvSettings) -> str:
-    """padding is 0, 1 or 2"""
+    """Padding is 0, 1 or 2."""
     return "" if conv.padding in (0, 1, 2) else f"padding={conv.padding}"
 
 
 def rule_channels_max(conv: ConvSettings) -> str:
-    """a layer has 1 to 64 input and 1 to 64 output channels"""
+    """A layer has at most 64 input and 64 output channels."""
     allowed = range(1, MAX_CHANNELS + 1)
     good = conv.in_channels in allowed and conv.out_channels in allowed
     return "" if good else f"in_channels={conv.in_channels}, out_channels={conv.out_channels}"
 
 
 def rule_groups(conv: ConvSettings) -> str:
-    """all input channels are summed: groups is 1"""
+    """All input channels are summed: groups is 1."""
     return "" if conv.groups == 1 else f"groups={conv.groups}"
 
 
 def rule_pool_kind(conv: ConvSettings) -> str:
-    """pooling is 'Max', 'Avg' or None"""
+    """Pooling is 'Max', 'Avg' or None."""
     return "" if conv.pooling in ("Max", "Avg", None) else f"pooling={conv.pooling!r}"
 
 
 def rule_pool_size(conv: ConvSettings) -> str:
-    """pooling windows are 2x2 or 4x4"""
+    """The pooling size is 2 or 4."""
     return "" if conv.pooling is None or conv.pool_size in (2, 4) else f"pool_size={conv.pool_size}"
 
 
 def rule_pool_stride(conv: ConvSettings) -> str:
-    """2x2 pooling windows move by 1 or 2, 4x4 windows by 4"""
+    """Pooling is 2x2 with stride 1 or 2, or 4x4 with stride 4."""
     good = conv.pooling is None or conv.pool_size not in (2, 4) or (conv.pool_size, conv.pool_stride) in POOLINGS
     return "" if good else f"pool_size={conv.pool_size}, pool_stride={conv.pool_stride}"
 
 
 def rule_activation(conv: ConvSettings) -> str:
-    """the activation is 'ReLU' or None"""
+    """The activation is 'ReLU' or None."""
     return "" if conv.activation in ("ReLU", None) else f"activation={conv.activation!r}"
 
 
@@ -116,7 +125,7 @@ RULES: tuple[Rule, ...] = (
 
 def refusal(rule_id: str, statement: str | None, given: str, layer: str) -> str:
     """One line that states a rule of the device and what broke it."""
-    return f"AI84 rule {rule_id}: {statement}; given {given} ({layer})"
+    return f"AI84 rule {rule_id}: {statement} Given: {given} ({layer})"
 
 
 def check(conv: ConvSettings) -> None:
@@ -135,7 +144,7 @@ def pooled_side(side: int, size: int, stride: int, layer: str) -> int:
     """Number of pooling windows along `side` pixels; ValueError unless they tile it (AI84 hardware reference 9.1)."""
     if side < size or (side - size) % stride:
         given = f"{side} pixels, pool_size={size}, pool_stride={stride}"
-        raise ValueError(refusal("pool-divide", "pooling windows tile the input exactly", given, layer))
+        raise ValueError(refusal("pool-divide", POOL_DIVIDE, given, layer))
     return (side - size) // stride + 1
 
 
@@ -288,15 +297,13 @@ def check_network(convs: Sequence[Conv2d]) -> None:
     The limits are those of AI84 hardware reference 9.1; 4x4 averages of signed data would overflow the pooling sum.
     """
     if len(convs) > MAX_LAYERS:
-        raise ValueError(refusal("layers-max", "a network has up to 32 layers", f"{len(convs)} layers", "network"))
+        raise ValueError(refusal("layers-max", LAYERS_MAX, f"{len(convs)} layers", "network"))
     for previous, conv in pairwise(convs):
         large = conv.settings.pooling is not None and conv.settings.pool_size == 4
         if large and conv is not convs[-1]:
-            raise ValueError(refusal("pool-last", "4x4 pooling is in the last layer", "it earlier", conv.extra_repr()))
+            raise ValueError(refusal("pool4-last", POOL4_LAST, "an earlier layer", conv.extra_repr()))
         if large and conv.settings.pooling == "Avg" and previous.settings.activation is None:
-            raise ValueError(
-                refusal("pool-average", "4x4 average pooling follows a layer with ReLU", "none", conv.extra_repr())
-            )
+            raise ValueError(refusal("avg4-relu", AVG4_RELU, "signed data", conv.extra_repr()))
 
 
 @torch.no_grad()

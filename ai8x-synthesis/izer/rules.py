@@ -139,7 +139,7 @@ def channels_max(subject: Subject) -> Iterator[Finding]:
 
 @rule("pad", "9.1, 9.2")
 def pad(subject: Subject) -> Iterator[Finding]:
-    """`pad` is 0, 1 or 2."""
+    """Padding is 0, 1 or 2."""
     for layer in subject.network.layers:
         if not 0 <= layer.pad <= subject.device.max_pad:
             yield Finding(layer.index, "pad", f"padding {layer.pad}")

@@ -409,8 +409,9 @@ def test_images_that_the_network_cannot_take_are_refused_with_the_rule(call, mon
     status, _, errors = call("--epochs", 1)
     assert status == 1
     assert errors == (
-        "train.py: error: ai84netextrasmall for FashionMNIST: AI84 rule pool-divide: pooling windows tile the input "
-        "exactly; given 15 pixels, pool_size=4, pool_stride=4 (Conv2d 8 -> 8)\n"
+        "train.py: error: ai84netextrasmall for FashionMNIST: AI84 rule pool-divide: Pooling windows must tile "
+        "the input exactly: (size - pool) must be a multiple of the pooling stride, in both directions. Given: 15 "
+        "pixels, pool_size=4, pool_stride=4 (Conv2d 8 -> 8)\n"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -207,29 +207,29 @@ def test_presets(preset, pooling, activation):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"kernel_size": 1}, "AI84 rule kernel: the kernel is 3x3, without dilation; given kernel_size=1, dilation=1"),
+        ({"kernel_size": 1}, "AI84 rule kernel: The kernel is 3x3, without dilation. Given: kernel_size=1, dilation=1"),
         (
             {"kernel_size": (3, 1)},
-            "AI84 rule kernel: the kernel is 3x3, without dilation; given kernel_size=(3, 1), dilation=1",
+            "AI84 rule kernel: The kernel is 3x3, without dilation. Given: kernel_size=(3, 1), dilation=1",
         ),
-        ({"dilation": 2}, "AI84 rule kernel: the kernel is 3x3, without dilation; given kernel_size=3, dilation=2"),
-        ({"stride": 2}, "AI84 rule stride: the convolution stride is 1; given stride=2"),
-        ({"padding": 3}, "AI84 rule pad: padding is 0, 1 or 2; given padding=3"),
-        ({"padding": -1}, "AI84 rule pad: padding is 0, 1 or 2; given padding=-1"),
-        ({"groups": 2}, "AI84 rule groups: all input channels are summed: groups is 1; given groups=2"),
-        ({"pooling": "Min"}, "AI84 rule pool-kind: pooling is 'Max', 'Avg' or None; given pooling='Min'"),
-        ({"pooling": "Max", "pool_size": 3}, "AI84 rule pool-size: pooling windows are 2x2 or 4x4; given pool_size=3"),
+        ({"dilation": 2}, "AI84 rule kernel: The kernel is 3x3, without dilation. Given: kernel_size=3, dilation=2"),
+        ({"stride": 2}, "AI84 rule stride: The convolution stride is 1. Given: stride=2"),
+        ({"padding": 3}, "AI84 rule pad: Padding is 0, 1 or 2. Given: padding=3"),
+        ({"padding": -1}, "AI84 rule pad: Padding is 0, 1 or 2. Given: padding=-1"),
+        ({"groups": 2}, "AI84 rule groups: All input channels are summed: groups is 1. Given: groups=2"),
+        ({"pooling": "Min"}, "AI84 rule pool-kind: Pooling is 'Max', 'Avg' or None. Given: pooling='Min'"),
+        ({"pooling": "Max", "pool_size": 3}, "AI84 rule pool-size: The pooling size is 2 or 4. Given: pool_size=3"),
         (
             {"pooling": "Avg", "pool_stride": 4},
-            "AI84 rule pool-stride: 2x2 pooling windows move by 1 or 2, 4x4 windows by 4; "
-            "given pool_size=2, pool_stride=4",
+            "AI84 rule pool-stride: Pooling is 2x2 with stride 1 or 2, or 4x4 with stride 4. "
+            "Given: pool_size=2, pool_stride=4",
         ),
         (
             {"pooling": "Max", "pool_size": 4},
-            "AI84 rule pool-stride: 2x2 pooling windows move by 1 or 2, 4x4 windows by 4; "
-            "given pool_size=4, pool_stride=2",
+            "AI84 rule pool-stride: Pooling is 2x2 with stride 1 or 2, or 4x4 with stride 4. "
+            "Given: pool_size=4, pool_stride=2",
         ),
-        ({"activation": "Abs"}, "AI84 rule activation: the activation is 'ReLU' or None; given activation='Abs'"),
+        ({"activation": "Abs"}, "AI84 rule activation: The activation is 'ReLU' or None. Given: activation='Abs'"),
     ],
 )
 def test_limits_are_refused_when_the_layer_is_built(arguments, message):
@@ -242,8 +242,8 @@ def test_limits_are_refused_when_the_layer_is_built(arguments, message):
 def test_channel_limits_are_refused(channels):
     with pytest.raises(
         ValueError,
-        match=r"^AI84 rule channels-max: a layer has 1 to 64 input and 1 to 64 output channels; "
-        rf"given in_channels={channels[0]}, out_channels={channels[1]} ",
+        match=r"^AI84 rule channels-max: A layer has at most 64 input and 64 output channels. "
+        rf"Given: in_channels={channels[0]}, out_channels={channels[1]} ",
     ):
         ai84.Conv2d(*channels)
 
@@ -267,8 +267,8 @@ def test_every_allowed_setting_is_accepted():
 def test_windows_that_do_not_tile_the_input_are_refused():
     layer = ai84.FusedMaxPoolConv2d(1, 1, pool_size=2, pool_stride=2, padding=1)
     message = (
-        "AI84 rule pool-divide: pooling windows tile the input exactly; given 7 pixels, pool_size=2, pool_stride=2 "
-        "(Conv2d 1 -> 1)"
+        "AI84 rule pool-divide: Pooling windows must tile the input exactly: (size - pool) must be a multiple of the "
+        "pooling stride, in both directions. Given: 7 pixels, pool_size=2, pool_stride=2 (Conv2d 1 -> 1)"
     )
     with pytest.raises(ValueError) as caught:
         layer(torch.zeros(1, 1, 8, 7))

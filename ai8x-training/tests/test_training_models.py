@@ -66,9 +66,7 @@ def test_records_carry_the_names_of_their_constructors():
 
 
 def test_input_that_pooling_does_not_divide_is_refused_when_the_network_is_built():
-    with pytest.raises(
-        ValueError, match="AI84 rule pool-divide: pooling windows tile the input exactly; given 29 pixels"
-    ):
+    with pytest.raises(ValueError, match=r"AI84 rule pool-divide: .* Given: 29 pixels"):
         ai84net.ai84net5(num_channels=1, dimensions=(29, 29))
 
 
@@ -88,9 +86,9 @@ def test_rules_between_layers():
     relu, plain = ai84.FusedConv2dReLU(1, 1, padding=1), ai84.Conv2d(1, 1, padding=1)
     average = ai84.FusedAvgPoolConv2d(1, 1, pool_size=4, pool_stride=4, padding=1)
     ai84.check_network([relu, average])
-    with pytest.raises(ValueError, match="AI84 rule pool-average: 4x4 average pooling follows a layer with ReLU"):
+    with pytest.raises(ValueError, match="AI84 rule avg4-relu: 4x4 average pooling needs"):
         ai84.check_network([plain, average])
-    with pytest.raises(ValueError, match="AI84 rule pool-last: 4x4 pooling is in the last layer"):
+    with pytest.raises(ValueError, match="AI84 rule pool4-last: 4x4 pooling is possible in the last layer only"):
         ai84.check_network([relu, average, relu])
-    with pytest.raises(ValueError, match="AI84 rule layers-max: a network has up to 32 layers; given 33 layers"):
+    with pytest.raises(ValueError, match=r"AI84 rule layers-max: A network has at most 32 layers\. Given: 33 layers"):
         ai84.check_network([relu] * 33)
