@@ -11,7 +11,7 @@ help:
 	@echo "make test      linters, type checks and tests"
 	@echo "make test-all  the slow tests too"
 	@echo "make conformance  compare with the conformance cases; CASES=FOLDER for others"
-	@echo "make figures   draw the pictures of docs/ again"
+	@echo "make figures   draw the pictures of docs/ and write docs/limits.md again"
 	@echo "make clean     remove everything that the other targets made, except .venv and data"
 
 .venv/complete: setup.sh constraints.txt requirements-test.txt ai8x-training/requirements.txt ai8x-synthesis/requirements.txt
@@ -35,6 +35,7 @@ test-all: lint
 
 figures: .venv/complete
 	python3 docs/figures/draw.py
+	python3 docs/limits.py
 
 clean:
 	rm -rf ai8x-training/logs ai8x-synthesis/demos ai8x-synthesis/rtlsim ai8x-synthesis/chip/build

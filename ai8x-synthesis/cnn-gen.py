@@ -15,6 +15,8 @@ from izer.device import DEVICES
 from izer.emit import rtlsim
 from izer.emit.embedded import Names
 from izer.errors import IzerError
+from izer.kernelmap import kernel_map
+from izer.rules import RULES
 
 EXAMPLE = """example:
   ./cnn-gen.py --verbose -L --top-level cnn --test-dir demos --prefix FashionMNIST \\
@@ -43,8 +45,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     network = parser.add_argument_group("network")
     network.add_argument("--config-file", required=True, type=Path, metavar="FILE", help="YAML network description")
-    network.add_argument("--checkpoint-file", required=True, type=Path, metavar="FILE",
+    network.add_argument("--checkpoint-file", type=Path, metavar="FILE",
                          help="quantized checkpoint, from ai84ize.py")
+    network.add_argument("--check", action="store_true",
+                         help="only check the rules of the device, and write nothing; works without a checkpoint too")
     network.add_argument("--sample-input", type=Path, metavar="FILE",
                          help="sample, a NumPy file of integers [C, H, W] (default: samples/sample_DATASET.npy)")
     network.add_argument("--device", type=int, choices=DEVICES, default=84, help="device (default: 84)")
@@ -57,14 +61,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     code.add_argument("-e", "--embedded-code", action="store_true", help="a demo for the microcontroller")
     code.add_argument("-f", "--fc-layer", action="store_true",
                       help="add unloading, the software classification layer and softmax (with --embedded-code)")
-    code.add_argument("--top-level", required=True, metavar="NAME", help="top level of the test bench, for example cnn")
-    code.add_argument("--prefix", required=True, type=file_name, metavar="NAME",
+    code.add_argument("--top-level", metavar="NAME", help="top level of the test bench, for example cnn")
+    code.add_argument("--prefix", type=file_name, metavar="NAME",
                       help="name of the demo, or first part of the name of the test")
     code.add_argument("--apb-base", type=integer, metavar="N", help="address of the accelerator")
     code.add_argument("--timeout", type=int, default=4, metavar="N",
                       help="simulation time-out in units of 10 ms, 0 for none (default: 4)")
     files = parser.add_argument_group("files")
-    files.add_argument("--test-dir", required=True, type=Path, metavar="DIR", help="the output goes to a folder in DIR")
+    files.add_argument("--test-dir", type=Path, metavar="DIR", help="the output goes to a folder in DIR")
     files.add_argument("--c-filename", type=file_name, metavar="NAME",
                        help="C source without .c (default: main, or test for RTL simulation)")
     files.add_argument("--weight-filename", type=file_name, default="weights.h", metavar="NAME", help="(weights.h)")
@@ -79,6 +83,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     files.add_argument("-L", "--log", action="store_true", help="write what is printed to a file beside the output")
     files.add_argument("--log-filename", type=file_name, default="log.txt", metavar="NAME", help="(log.txt)")
     options = parser.parse_args(arguments)
+    needed = ("checkpoint_file", "prefix", "test_dir", "top_level")
+    missing = [f"--{name.replace('_', '-')}" for name in needed if getattr(options, name) is None]
+    if missing and not options.check:
+        parser.error(f"the following arguments are required, except with --check: {', '.join(missing)}")
     if options.fc_layer and not options.embedded_code:
         parser.error("--fc-layer needs --embedded-code")
     if options.stop_after is not None and options.stop_after < 0:
@@ -93,6 +101,17 @@ def request(options: argparse.Namespace) -> pipeline.Request:
         device = device.at(options.apb_base)
     return pipeline.Request(device, options.config_file, options.checkpoint_file, options.sample_input,
                             options.fc_layer, options.input_offset, options.stop_after, options.overwrite_ok)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Check the rules of the device, and say so if all hold."""
+    model = pipeline.build_model(request(options))
+    if options.verbose:
+        print(kernel_map(model.device, model.network, model.placement))
+    if options.checkpoint_file is None:
+        print(f"{options.config_file}: checked without a checkpoint: channels are counted from the maps, "
+              f"{model.network.layers[-1].out_channels} in the last layer")
+    print(f"{options.config_file}: all {len(RULES)} rules of {model.device.name} hold")
 
 
 def generate(options: argparse.Namespace, command: str) -> None:
@@ -126,6 +145,9 @@ def main(arguments: list[str]) -> int:
     """Run the program; returns the exit status."""
     options = parse(arguments)
     try:
+        if options.check:
+            check(options)
+            return 0
         generate(options, " ".join(shlex.join(["cnn-gen.py", *arguments]).split()))  # one line, for comments
     except IzerError as error:
         print(f"cnn-gen.py: error: {error}", file=sys.stderr)

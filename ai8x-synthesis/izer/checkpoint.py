@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from . import torchfile
 from .errors import IzerError, RuleError, Violation
+from .yamlcfg import Description
 
 PREFIXES = ("module.", "_orig_mod.")  # added by parallel training and by torch.compile
 FC_MODULE = "fc"
@@ -87,6 +89,19 @@ def read_checkpoint(path: Path) -> Checkpoint:
         tuple(_layer(tensors, *pair) for pair in layers if not is_fc(pair[0])),
         _layer(tensors, *fc[0]) if fc else None,
     )  # fmt: skip
+
+
+def untrained(description: Description) -> Checkpoint:
+    """Weights of 0 for a network that is only described; its channels are counted from the maps of processors.
+
+    The output channels of the last layer are those of `output_map` or `output_processors`; 1 where neither is given.
+    """
+    maps = [layer.output_processors or following.processors for layer, following in pairwise(description.layers)]
+    maps.append(description.output_map or description.layers[-1].output_processors or 1)
+    shapes = [(outputs.bit_count(), layer.processors.bit_count(), 3, 3)
+              for layer, outputs in zip(description.layers, maps, strict=True)]  # fmt: skip
+    layers = tuple(LayerWeights(f"layer {n}", np.zeros(shape, np.int8), None) for n, shape in enumerate(shapes))
+    return Checkpoint("no checkpoint", description.arch, layers, None)
 
 
 def _layer(tensors: Mapping[str, NDArray[Any]], weight: str, bias: str | None) -> LayerWeights:

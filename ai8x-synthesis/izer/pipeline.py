@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels, listing, program, reference, registers, rules, sampledata
-from .checkpoint import read_checkpoint
+from .checkpoint import read_checkpoint, untrained
 from .device import Device
 from .emit import embedded, rtlsim
 from .errors import IzerError, RuleError
@@ -22,11 +22,14 @@ SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
 @dataclass(frozen=True)
 class Request:
-    """What to generate from; `stop_after` is the index of the last layer to process (None: all)."""
+    """What to generate from; `stop_after` is the index of the last layer to process (None: all).
+
+    Without a checkpoint the network can only be checked: its channels are those of the description's maps.
+    """
 
     device: Device
     config_file: Path
-    checkpoint_file: Path
+    checkpoint_file: Path | None
     sample_input: Path | None = None
     fc_layer: bool = False
     input_offset: int = 0
@@ -56,8 +59,8 @@ class Model:
 def build_model(request: Request) -> Model:
     """Read, check, place and compute. Raises IzerError; RuleError names every broken rule."""
     description = read_description(request.config_file)
-    weights = read_checkpoint(request.checkpoint_file)
-    sample = sampledata.read_sample(_sample_path(request, description))
+    weights = read_checkpoint(request.checkpoint_file) if request.checkpoint_file else untrained(description)
+    sample = _sample(request, description)
     net = build_network(description, weights, sample.data.shape, _layer_count(request, description), request.fc_layer)
     placed = place_network(request.device, description, net, request.input_offset)
     subject = rules.Subject(request.device, description, weights, request.fc_layer, net, placed, sample.data)
@@ -92,16 +95,18 @@ def _classes(description: Description, sample: sampledata.Sample) -> tuple[str, 
     return classes
 
 
-def _sample_path(request: Request, description: Description) -> Path:
-    """The sample that is named, or the one that belongs to the data set."""
+def _sample(request: Request, description: Description) -> sampledata.Sample:
+    """The sample that is named, or the one of the data set; where there is no checkpoint either, a black image."""
     if request.sample_input:
-        return request.sample_input
+        return sampledata.read_sample(request.sample_input)
     dataset = description.dataset.lower()
     if dataset not in SUPPORTED_DATASETS:
         raise IzerError(f"{description.path}:{description.lines['dataset']}: `dataset` is one of "
                         f"{', '.join(SUPPORTED_DATASETS)}; given {description.dataset}. "
                         "For other data, name a sample with --sample-input.")
-    return SAMPLES / f"sample_{dataset}.npy"
+    if request.checkpoint_file is None:
+        return sampledata.Sample("", np.full(SUPPORTED_DATASETS[dataset].shape, -128, np.int64), None)
+    return sampledata.read_sample(SAMPLES / f"sample_{dataset}.npy")
 
 
 def _lower(model: Model, kernel_copies: Iterator[CopyKernels]) -> Program:
