@@ -1,16 +1,18 @@
 # make demo: images to verified firmware; make test: everything that CI checks. Both set up .venv first.
 
 EPOCHS ?= 5
+N ?= 10000
 CASES ?= ai8x-synthesis/tests/conformance
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo test test-all conformance lint figures clean
+.PHONY: help demo test test-all conformance fuzz lint figures clean
 
 help:
 	@echo "make demo      train, quantize, evaluate, generate and run the Fashion-MNIST network (EPOCHS=$(EPOCHS))"
 	@echo "make test      linters, type checks and tests"
 	@echo "make test-all  the slow tests too"
 	@echo "make conformance  compare with the conformance cases; CASES=FOLDER for others"
+	@echo "make fuzz      compare N=$(N) random networks in all implementations"
 	@echo "make figures   draw the pictures of docs/ and write docs/limits.md again"
 	@echo "make clean     remove everything that the other targets made, except .venv and data"
 
@@ -26,6 +28,9 @@ lint: .venv/complete
 
 conformance: .venv/complete
 	@python3 ai8x-synthesis/tests/run_conformance.py $(CASES)
+
+fuzz: .venv/complete
+	FUZZ=$(N) python3 -m pytest -n auto ai8x-synthesis/tests/test_differential.py
 
 test: lint
 	python3 -m pytest -n auto

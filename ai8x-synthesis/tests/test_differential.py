@@ -1,4 +1,6 @@
-"""Random legal networks: the integer reference, the chip model and the 8-bit training layers give equal integers."""
+"""Random legal networks: reference, chip model, 8-bit training layers and compiled firmware give equal integers."""
+
+import os
 
 import numpy as np
 import torch
@@ -6,15 +8,20 @@ from hypothesis import HealthCheck, assume, event, given, settings
 
 import ai84
 from chip import Chip
+from chip.demo import build as build_demo
+from chip.mcu import Mcu
 from conformance_checks import run_on_chip
 from izer import pipeline, reference
 from izer.device import AI84
+from izer.emit.embedded import Names
 from izer.errors import RuleError
 from izer.operations import Unload
 from random_networks import RandomNetwork, random_networks
 
-SETTINGS = settings(max_examples=100, deadline=None,
-                    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # fmt: skip
+EXAMPLES = int(os.environ.get("FUZZ", "300"))  # make fuzz N=10000 sets it
+CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=CHECKS)
+NAMES = Names("main.c", "weights.h", "sampledata.h")
 
 
 def build(network: RandomNetwork, folder) -> pipeline.Model:
@@ -41,28 +48,11 @@ def unload(chip: Chip, steps: tuple[Unload, ...], shape: tuple[int, int, int]) -
     return output
 
 
-@SETTINGS
-@given(network=random_networks())
-def test_chip_model_computes_what_the_reference_says(network, tmp_path):
-    """Both program styles: every check of the known answer holds, and unloading gives the reference's output."""
-    model = build(network, tmp_path)
-    event(f"{len(network.layers)} layers")
-    expected = model.values[-1].output
-    for program in (pipeline.embedded_program(model), pipeline.rtlsim_program(model)):
-        with Chip() as chip:
-            run_on_chip(chip, program)
-            for check in program.check.accesses():
-                assert chip.read32(check.address) & check.mask == check.value
-            np.testing.assert_array_equal(unload(chip, program.unload, expected.shape), expected)
-
-
-@SETTINGS
-@given(network=random_networks())
-def test_training_layers_in_8_bit_mode_equal_the_reference(network, tmp_path):
-    """ai84.Conv2d(simulate=True), layer by layer."""
-    model = build(network, tmp_path)
+def run_training_layers(model: pipeline.Model) -> list[np.ndarray]:
+    """The outputs of ai84.Conv2d(simulate=True), layer by layer."""
     data = torch.from_numpy(model.data.astype(np.float32))[None]
-    for layer, values in zip(model.network.layers, model.values, strict=True):
+    outputs = []
+    for layer in model.network.layers:
         module = ai84.Conv2d(
             layer.in_channels, layer.out_channels, 3, pooling={"max": "Max", "avg": "Avg"}.get(layer.pool),
             pool_size=layer.pool_size or 2, pool_stride=layer.pool_stride if layer.pool else 2, padding=layer.pad,
@@ -72,7 +62,36 @@ def test_training_layers_in_8_bit_mode_equal_the_reference(network, tmp_path):
         module.load_state_dict({k: torch.from_numpy(v.astype(np.float32)) for k, v in state.items() if v is not None})
         with torch.no_grad():
             data = module(data)
-        np.testing.assert_array_equal(data[0].numpy(), values.output)
+        outputs.append(data[0].numpy())
+    return outputs
+
+
+@SETTINGS
+@given(network=random_networks())
+def test_reference_chip_model_and_training_layers_are_equal(network, tmp_path):
+    """Both program styles on the chip model: every check holds, and unloading gives the reference's output."""
+    model = build(network, tmp_path)
+    event(f"{len(network.layers)} layers")
+    expected = model.values[-1].output
+    for program in (pipeline.embedded_program(model), pipeline.rtlsim_program(model)):
+        with Chip() as chip:
+            run_on_chip(chip, program)
+            for check in program.check.accesses():
+                assert chip.read32(check.address) & check.mask == check.value
+            np.testing.assert_array_equal(unload(chip, program.unload, expected.shape), expected)
+    for output, values in zip(run_training_layers(model), model.values, strict=True):
+        np.testing.assert_array_equal(output, values.output)
+
+
+@settings(max_examples=max(5, EXAMPLES // 100), deadline=None, suppress_health_check=CHECKS)
+@given(network=random_networks())
+def test_compiled_firmware_finds_its_known_answer(network, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("firmware")
+    for name, content in pipeline.embedded_files(build(network, folder), "random", "test", NAMES).items():
+        (folder / name).write_bytes(content)
+    with Chip() as chip:
+        result = Mcu(build_demo(folder, lambda _: None), chip).run()
+    assert (result.status, result.console.splitlines()[-1]) == (0, "*** PASS ***")
 
 
 @settings(max_examples=60, deadline=None)
