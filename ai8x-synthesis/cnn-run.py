@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,18 +33,23 @@ from chip.demo import (
     read_scores,
 )
 from chip.mcu import Mcu, Result
+from chip.rtltest import FLASH_SIZE, built, first_difference, is_rtltest
 
 RAMP = " .:-=+*#%@"
 EXAMPLE = """example:
   ./cnn-run.py demos/FashionMNIST
   ./cnn-run.py demos/FashionMNIST --images test.npy --scores scores.npy
+  ./cnn-run.py rtlsim/fmnist-1x28x28b_0x0s1p1m60_relu
 
 The exit status is 0 only if the program found its known answer."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What --json writes; `predicted` and `probability` are null for a program without classification layer."""
+    """What --json writes; `predicted` and `probability` are null for a program without classification layer.
+
+    `difference` is the first word that differs, of a test for RTL simulation that failed.
+    """
 
     program: str
     passed: bool
@@ -56,12 +61,13 @@ class Outcome:
     seconds: float
     images: int
     images_per_second: float | None
+    difference: str | None = None
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder that cnn-gen.py --embedded-code wrote")
+    parser.add_argument("folder", type=Path, help="folder that cnn-gen.py wrote: a demo or an RTL test")
     parser.add_argument("--images", type=Path, metavar="FILE.npy",
                         help="if the program passes, classify these images too, int8 [N, C, H, W]")
     parser.add_argument("--scores", type=Path, metavar="OUT.npy",
@@ -134,6 +140,11 @@ def write(path: Path, content: bytes) -> None:
     os.replace(file.name, path)
 
 
+def line_printer(console: Console) -> Callable[[str], None]:
+    """Prints a line as it is."""
+    return lambda line: console.print(Text(line), soft_wrap=True)
+
+
 def run_main(console: Console, mcu: Mcu, limit: int) -> Result:
     """Run the program from reset to exit; what it prints is shown even if it is stopped."""
     try:
@@ -151,12 +162,12 @@ def outcome(manifest: Manifest, mcu: Mcu, result: Result, seconds: float) -> Out
                    images=0, images_per_second=None)
 
 
-def report(console: Console, manifest: Manifest, result: Outcome) -> None:
+def report(console: Console, result: Outcome, class_name: Callable[[int], str] = str) -> None:
     table = Table(show_header=False, box=None)
     if result.predicted is not None and result.probability is not None:
-        table.add_row("predicted", f"{manifest.class_name(result.predicted)} ({100 * result.probability:.1f} %)")
+        table.add_row("predicted", f"{class_name(result.predicted)} ({100 * result.probability:.1f} %)")
     if result.label is not None:
-        table.add_row("true class", manifest.class_name(result.label))
+        table.add_row("true class", class_name(result.label))
     table.add_row("known answer", "PASS" if result.passed else "FAIL")
     table.add_row("instructions", f"{result.instructions:,}")
     table.add_row("accelerator clocks", f"{result.cycles:,} (estimate)")
@@ -166,11 +177,11 @@ def report(console: Console, manifest: Manifest, result: Outcome) -> None:
     console.print(table)
 
 
-def run(options: argparse.Namespace, console: Console) -> Outcome:
-    """Everything from the folder to the result; writes the files that were asked for last."""
+def run_demo(options: argparse.Namespace, console: Console) -> Outcome:
+    """Everything from a demo's folder to the result; the scores that were asked for are written."""
     manifest = read_manifest(options.folder)
     images = read_images(options.images, manifest.input) if options.images else None
-    elf = build(options.folder, lambda line: console.print(Text(line), soft_wrap=True))
+    elf = build(options.folder, line_printer(console))
     draw(console, options.folder, manifest.input)
     with Chip() as chip:
         mcu = Mcu(elf, chip)
@@ -182,7 +193,34 @@ def run(options: argparse.Namespace, console: Console) -> Outcome:
             result = dataclasses.replace(result, images=len(images), images_per_second=rate)
             if options.scores:
                 write(options.scores, npy(scores))
-    report(console, manifest, result)
+    report(console, result, manifest.class_name)
+    return result
+
+
+def run_rtltest(options: argparse.Namespace, console: Console) -> Outcome:
+    """Everything from the folder of a test for RTL simulation to the result."""
+    if options.images:
+        raise FirmwareError(f"{options.folder}: a test for RTL simulation runs its sample only; generate a demo with "
+                            "--embedded-code --fc-layer for --images")
+    with built(options.folder, line_printer(console)) as elf, Chip() as chip:
+        mcu = Mcu(elf, chip, FLASH_SIZE)
+        begin = time.perf_counter()
+        run = run_main(console, mcu, options.limit)
+        seconds = time.perf_counter() - begin
+        passed = run.console.endswith("*** PASS ***\n")  # pass() of the stand-in for the test bench
+        difference = None if passed else str(first_difference(options.folder, mcu))
+    result = Outcome(program=options.folder.name, passed=passed, predicted=None, probability=None, label=None,
+                     cycles=run.cycles, instructions=run.instructions, seconds=seconds, images=0,
+                     images_per_second=None, difference=difference)
+    if difference:
+        console.print(Text(f"First word that differs: {difference}"), soft_wrap=True)
+    report(console, result)
+    return result
+
+
+def run(options: argparse.Namespace, console: Console) -> Outcome:
+    """Run a demo or a test; writes the result that was asked for last."""
+    result = run_rtltest(options, console) if is_rtltest(options.folder) else run_demo(options, console)
     if options.json:
         write(options.json, (json.dumps(dataclasses.asdict(result), indent=2) + "\n").encode())
     return result

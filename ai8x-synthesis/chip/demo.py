@@ -76,10 +76,10 @@ def read_images(path: Path, shape: tuple[int, int, int]) -> Image:
     return images
 
 
-def build(folder: Path, show: Callable[[str], None]) -> Path:
+def build(folder: Path, show: Callable[[str], None], name: Path | None = None) -> Path:
     """Run make in the folder and return the program file; `show` gets each line that make prints.
 
-    Raises BuildError with the compiler's messages if that fails.
+    Raises BuildError with the compiler's messages if that fails; it names the folder, or `name` for a temporary one.
     """
     if not shutil.which("make"):
         raise BuildError("make is not installed (Debian: apt install make)")
@@ -93,7 +93,7 @@ def build(folder: Path, show: Callable[[str], None]) -> Path:
             lines.append(line)
             show(line.rstrip("\n"))
     if process.returncode:
-        raise BuildError(f"{folder}: the program does not build:\n{''.join(lines).rstrip()}")
+        raise BuildError(f"{name or folder}: the program does not build:\n{''.join(lines).rstrip()}")
     return folder / "build" / "firmware.elf"
 
 

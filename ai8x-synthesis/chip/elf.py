@@ -49,9 +49,13 @@ class Firmware:
         function = self.functions[index] if index >= 0 else None
         if function is None or address >= function.address + function.size:
             return "no known function"
-        line = bisect_right(self.lines, address, key=lambda entry: entry[0]) - 1
-        source = f", {self.lines[line][1]}" if line >= 0 and self.lines[line][1] else ""
-        return f"{function.name}+0x{address - function.address:x}{source}"
+        line = self.line(address)
+        return f"{function.name}+0x{address - function.address:x}{', ' + line if line else ''}"
+
+    def line(self, address: int) -> str:
+        """The source line of an instruction, such as `main.c:12`; empty if not known."""
+        index = bisect_right(self.lines, address, key=lambda entry: entry[0]) - 1
+        return self.lines[index][1] if index >= 0 else ""
 
 
 def read_firmware(path: Path) -> Firmware:

@@ -23,13 +23,12 @@ from chip.errors import ChipFault, EmulationFault, FirmwareError
 
 uc: Any = unicorn  # without types: its own are incomplete
 
-FLASH, FLASH_SIZE = 0x10000000, 512 * 1024
+FLASH, FLASH_SIZE = 0x10000000, 512 * 1024  # the size of a demo's; see Mcu
 RAM, RAM_SIZE = 0x20000000, 128 * 1024
 ACCELERATOR, ACCELERATOR_SIZE = 0x50100000, 0x400000  # AI84 hardware reference 2.1
 CORE, CORE_SIZE = 0xE0000000, 0x10000  # the processor's own registers (Armv7-M, B3.1)
 CYCCNT = 0xE0001004
 CORE_REGISTERS = {0xE0001000: "DWT_CTRL", CYCCNT: "DWT_CYCCNT", 0xE000ED88: "CPACR", 0xE000EDFC: "DEMCR"}
-RETURN = FLASH + FLASH_SIZE - 2  # a called function returns here: behind every program, never executed
 
 IT_STATE = 0x0600FC00  # of XPSR (Armv7-M, B1.4.2)
 BREAKPOINT = 7  # unicorn's number of the exception that BKPT takes
@@ -55,15 +54,27 @@ class Result:
     cycles: int
 
 
+@dataclass(frozen=True)
+class Read:
+    """A word that the program read from the accelerator; `line` is the source line, such as `main.c:12`, or empty."""
+
+    address: int
+    value: int
+    line: str
+
+
 class Mcu:
-    """The microcontroller with the program in `elf` in its flash and `chip` on its bus.
+    """The microcontroller with the program in `elf` in its flash of `flash_size` bytes, and `chip` on its bus.
 
     Raises FirmwareError if the file is not a program for this memory map.
     """
 
-    def __init__(self, elf: Path, chip: Chip) -> None:
+    def __init__(self, elf: Path, chip: Chip, flash_size: int = FLASH_SIZE) -> None:
         self.firmware = read_firmware(elf)
         self.instructions = 0
+        self._flash_size = flash_size
+        self._return = FLASH + flash_size - 2  # a called function returns here: behind every program, never executed
+        self._last_read: tuple[int, int, int] | None = None  # address, value, program counter
         self._chip = chip
         self._console = ""
         self._status: int | None = None  # set by the program's exit
@@ -87,7 +98,7 @@ class Mcu:
         self._cpu.reg_write(arm.UC_ARM_REG_SP, stack)
         status = self._execute(entry, limit)
         if status is None:
-            raise self._fault("returned from its reset handler instead of exiting", RETURN)
+            raise self._fault("returned from its reset handler instead of exiting", self._return)
         return Result(status, self._console, self.instructions, self._chip.cycles())
 
     def call(self, function: str, *arguments: int, limit: int = 100_000_000) -> int:
@@ -143,8 +154,16 @@ class Mcu:
         """What the program has printed since run() began."""
         return self._console
 
+    @property
+    def last_read(self) -> Read | None:
+        """The last word that the program read from the accelerator."""
+        if self._last_read is None:
+            return None
+        address, value, pc = self._last_read
+        return Read(address, value, self.firmware.line(pc))
+
     def _map_memory(self) -> None:
-        self._cpu.mem_map(FLASH, FLASH_SIZE, uc.UC_PROT_READ | uc.UC_PROT_EXEC)
+        self._cpu.mem_map(FLASH, self._flash_size, uc.UC_PROT_READ | uc.UC_PROT_EXEC)
         self._cpu.mem_map(RAM, RAM_SIZE, uc.UC_PROT_READ | uc.UC_PROT_WRITE)
         # Plain memory behind the two register windows: the access hook runs before each access and puts there what a
         # read must find. Only such hooks see the address, the width and the exact program counter.
@@ -154,9 +173,9 @@ class Mcu:
     def _load(self) -> None:
         path = self.firmware.path
         for address, content in self.firmware.segments:
-            if address < FLASH or address + len(content) > RETURN:
+            if address < FLASH or address + len(content) > self._return:
                 raise FirmwareError(f"{path}: a segment of {len(content)} bytes at 0x{address:08X} is not within flash "
-                                    f"(0x{FLASH:08X} to 0x{RETURN - 1:08X}); link it with link.ld")
+                                    f"(0x{FLASH:08X} to 0x{self._return - 1:08X}); link it with link.ld")
             self._cpu.mem_write(address, content)
         if not any(address == FLASH for address, _ in self.firmware.segments):
             raise FirmwareError(f"{path}: has no vector table at 0x{FLASH:08X}; link it with link.ld")
@@ -170,12 +189,12 @@ class Mcu:
         self._cpu.hook_add(accesses, self._on_core, None, CORE, CORE + CORE_SIZE - 1)
 
     def _execute(self, entry: int, limit: int) -> int | None:
-        """Run until the return to RETURN (None) or the exit (its status). What a hook raises, emu_start raises."""
+        """Run until the entry returns (None) or the exit (its status). What a hook raises, emu_start raises."""
         self._status = self._invalid = None
         self._budget, self._limit = limit, self.instructions + limit
-        self._cpu.reg_write(arm.UC_ARM_REG_LR, RETURN | 1)
+        self._cpu.reg_write(arm.UC_ARM_REG_LR, self._return | 1)
         try:
-            self._cpu.emu_start(entry | 1, RETURN)
+            self._cpu.emu_start(entry | 1, self._return)
         except uc.UcError as error:
             if self._invalid:
                 raise self._invalid from error
@@ -217,7 +236,9 @@ class Mcu:
             if access == uc.UC_MEM_WRITE:
                 self._chip.write32(address, value & 0xFFFFFFFF)
             else:
-                cpu.mem_write(address, self._chip.read32(address).to_bytes(4, "little"))
+                content = self._chip.read32(address)
+                self._last_read = address, content, self._pc()
+                cpu.mem_write(address, content.to_bytes(4, "little"))
         except ChipFault as fault:
             raise self._fault(str(fault), fault.address) from fault
 
