@@ -85,6 +85,22 @@ def ai84net5(
     return Ai84Net(convs, num_classes, dimensions, simulate)
 
 
+def ai84net5chw(
+    num_classes: int = 10,
+    num_channels: int = 3,
+    dimensions: tuple[int, int] = (32, 32),
+    bias: bool = False,
+    simulate: bool = False,
+) -> Ai84Net:
+    """ai84net5 with 52 planes, for colour images in CHW format.
+
+    CHW needs one data memory instance per channel (AI84 hardware reference 6.2). Three instances leave 52 processors
+    side by side for the second layer; the 60 of ai84net5 would have gaps, and with the columns lost to gaps
+    (AI84 hardware reference 4.3) its four layers need more than the mask RAM's 128.
+    """
+    return ai84net5(num_classes, num_channels, dimensions, bias, simulate, planes=52)
+
+
 def ai84net7(
     num_classes: int = 7,
     num_channels: int = 1,
@@ -162,5 +178,5 @@ class ModelRecord:
 
 models = tuple(
     ModelRecord(constructor.__name__, constructor)
-    for constructor in (ai84net5, ai84net7, ai84netsmall, ai84netextrasmall)
+    for constructor in (ai84net5, ai84net5chw, ai84net7, ai84netsmall, ai84netextrasmall)
 )

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 import ai84net
+import datasets
 import loop
 import pipeline
-from datasets import REGISTRY, DataSet, ImageSet
+from datasets import DataSet, ImageSet
 from errors import UserError
 
 
@@ -40,9 +41,14 @@ def seed_everything(seed: int, deterministic: bool) -> None:
     torch.backends.cudnn.benchmark = not deterministic
 
 
+def data_set(options: argparse.Namespace) -> DataSet:
+    """The data set of --dataset; UserError when --data does not hold what it needs."""
+    return datasets.find(options.dataset, options.data, options.image_size)
+
+
 def load_images(options: argparse.Namespace, seed: int, device: torch.device) -> Images:
     """Read the data set and split the validation images off the training set."""
-    training, test = REGISTRY[options.dataset].load(options.data)
+    training, test = data_set(options).load(options.data)
     if not len(training) or not len(test):
         raise UserError(
             f"the data set {options.dataset} is empty: {len(training)} training and {len(test)} test images"
@@ -54,7 +60,7 @@ def load_images(options: argparse.Namespace, seed: int, device: torch.device) ->
 
 def build_model(options: argparse.Namespace, device: torch.device) -> nn.Module:
     """The network for the data set's images, in float or (`-8`) exact mode; UserError when AI84 cannot hold it."""
-    dataset: DataSet = REGISTRY[options.dataset]
+    dataset = data_set(options)
     record = next(model for model in ai84net.models if model.name == options.arch)
     channels, height, width = dataset.input
     try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ai84net
-from datasets import REGISTRY
+import datasets
 
 EXAMPLES = """\
 examples:
@@ -103,9 +103,9 @@ def add_model_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--dataset",
         required=True,
-        type=one_of("data set", list(REGISTRY)),
+        type=one_of("data set", datasets.NAMES),
         metavar="NAME",
-        help=f"data set: {', '.join(REGISTRY)}",
+        help=f"data set: {', '.join(datasets.NAMES)}",
     )
     group.add_argument(
         "--data",
@@ -113,6 +113,12 @@ def add_model_options(group: argparse._ArgumentGroup) -> None:
         default=Path("data"),
         metavar="DIR",
         help="folder of the data sets; what is missing is downloaded into it [data]",
+    )
+    group.add_argument(
+        "--image-size",
+        type=positive,
+        metavar="N",
+        help="with --dataset ImageFolder: resize all pictures to N x N pixels [all must have the size of the first]",
     )
     group.add_argument(
         "--device",
@@ -260,6 +266,8 @@ def check_combination(parser: argparse.ArgumentParser, options: argparse.Namespa
         parser.error("--save-sample needs -8: the sample holds the device's integers")
     if options.evaluate and options.exp_load_weights_from is None:
         parser.error("--evaluate needs --exp-load-weights-from FILE")
+    if options.image_size is not None and options.dataset != datasets.imagefolder.NAME:
+        parser.error(f"--image-size needs --dataset {datasets.imagefolder.NAME}")
     if options.reset_optimizer and options.resume_from is None:
         parser.error("--reset-optimizer needs --resume-from")
 

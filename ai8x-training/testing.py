@@ -11,7 +11,7 @@ import checkpoint
 import construction
 import figures
 import pipeline
-from datasets import REGISTRY, ImageSet
+from datasets import ImageSet
 from errors import UserError
 from evaluation import Evaluation, evaluate
 from files import replacing, write_json
@@ -26,7 +26,7 @@ def test(options: argparse.Namespace) -> None:
     device = construction.compute_device(options)
     model = construction.build_model(options, device)
     checkpoint.load_weights(model, found, options.arch)
-    _, test_set = REGISTRY[options.dataset].load(options.data)
+    _, test_set = construction.data_set(options).load(options.data)
     if options.save_sample is not None:
         save_sample(options, test_set)
     if options.truncate_testset:
@@ -42,7 +42,7 @@ def report(options: argparse.Namespace, result: Evaluation) -> None:
     )
     log.info("==> Top1: %.3f    Top5: %.3f    Loss: %.3f", result.top1, result.top5, result.loss)
     if options.confusion:
-        log.info("==> Confusion:\n%s", figures.confusion_text(result.confusion, REGISTRY[options.dataset].classes))
+        log.info("==> Confusion:\n%s", figures.confusion_text(result.confusion, construction.data_set(options).classes))
     if options.save_scores is not None:
         save_array(options.save_scores, result.scores.numpy())
     if options.json is not None:
@@ -80,11 +80,12 @@ def save_sample(options: argparse.Namespace, test_set: ImageSet) -> None:
     chosen = test_set.select(slice(index, index + 1))
     stem = f"sample_{options.dataset.lower()}"
     label = int(chosen.labels[0])
+    name = construction.data_set(options).classes[label]
     save_array(
         Path(f"{stem}.npy"), pipeline.to_input(chosen.images, simulate=True)[0].numpy().astype(np.int64, order="C")
     )
     write_json(
         Path(f"{stem}.json"),
-        {"dataset": options.dataset, "index": index, "label": label, "class": REGISTRY[options.dataset].classes[label]},
+        {"dataset": options.dataset, "index": index, "label": label, "class": name},
     )
-    log.info("Sample: test image %d (%s) in %s.npy", index, REGISTRY[options.dataset].classes[label], stem)
+    log.info("Sample: test image %d (%s) in %s.npy", index, name, stem)

@@ -22,7 +22,6 @@ import runlog
 from board import Board
 from checkpoint import Checkpoint
 from construction import Images
-from datasets import REGISTRY
 from distiller import CompressionScheduler, Schedule, read_schedule
 from distiller.scheduler import state_dict as scheduler_state
 from errors import UserError
@@ -100,7 +99,7 @@ def build_trainer(
     augmentation = (
         pipeline.Augmentation(0, False)
         if options.no_augmentation
-        else pipeline.Augmentation.of(REGISTRY[options.dataset])
+        else pipeline.Augmentation.of(construction.data_set(options))
     )
     bfloat16 = construction.use_bfloat16(options, device)
     return Trainer(model, optimizer, scheduler, images.training, augmentation, options.batch_size, seed, bfloat16)
@@ -216,7 +215,7 @@ def finish(run: Run, best: Best, results: list[EpochResult]) -> None:
 
 def save_confusion(run: Run, test: Evaluation, epoch: int) -> None:
     """Log, draw and store the confusion matrix."""
-    classes = REGISTRY[run.options.dataset].classes
+    classes = construction.data_set(run.options).classes
     log.info("==> Confusion:\n%s", figures.confusion_text(test.confusion, classes))
     figures.save_confusion(test.confusion, classes, run.directory / "confusion.png")
     run.board.confusion(test.confusion, classes, epoch)

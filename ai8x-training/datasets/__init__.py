@@ -1,8 +1,19 @@
 """The data sets that training knows. Adding one is a file beside this one and an entry in `REGISTRY`."""
 
-from datasets import fashionmnist, mnist
+from pathlib import Path
+
+from datasets import cifar10, fashionmnist, imagefolder, mnist
 from datasets.images import DataSet, ImageSet
 
-__all__ = ["REGISTRY", "DataSet", "ImageSet"]
+__all__ = ["NAMES", "REGISTRY", "DataSet", "ImageSet", "find"]
 
-REGISTRY: dict[str, DataSet] = {module.dataset.name: module.dataset for module in (fashionmnist, mnist)}
+REGISTRY: dict[str, DataSet] = {module.dataset.name: module.dataset for module in (fashionmnist, mnist, cifar10)}
+NAMES = (*REGISTRY, imagefolder.NAME)
+
+
+def find(name: str, data: Path, image_size: int | None) -> DataSet:
+    """The data set `name`, one of `NAMES`. What ImageFolder is like depends on the folder `data` and `image_size`.
+
+    Raises UserError when `data` does not hold what ImageFolder needs.
+    """
+    return imagefolder.describe(data, image_size) if name == imagefolder.NAME else REGISTRY[name]
