@@ -30,6 +30,7 @@ SUPPORTED_DATASETS: Mapping[str, Dataset] = {
     "cifar-10": Dataset(
         (3, 32, 32), ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     ),
+    "speechcom": Dataset((1, 64, 64), ("up", "down", "left", "right", "stop", "go", "other")),
 }
 
 
