@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels, listing, program, reference, registers, rules, sampledata
+from .checker import check_program
 from .checkpoint import read_checkpoint, untrained
 from .device import Device
 from .emit import embedded, rtlsim
@@ -39,7 +40,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Model:
-    """A network that may be generated: checked, placed, with its sample and all the values that follow from it."""
+    """A network that may be generated: checked, placed, with its sample and all the values that follow from it.
+
+    `waived` are the ids of rules that its programs need not keep.
+    """
 
     device: Device
     network: Network
@@ -49,6 +53,7 @@ class Model:
     values: tuple[reference.LayerValues, ...]
     registers: tuple[registers.RegisterValue, ...]
     classes: tuple[str, ...]
+    waived: frozenset[str]
 
     @property
     def scores(self) -> NDArray[np.int16] | None:
@@ -64,14 +69,14 @@ def build_model(request: Request) -> Model:
     net = build_network(description, weights, sample.data.shape, _layer_count(request, description), request.fc_layer)
     placed = place_network(request.device, description, net, request.input_offset)
     subject = rules.Subject(request.device, description, weights, request.fc_layer, net, placed, sample.data)
-    waived = frozenset({"overlap"} if request.overwrite_ok else ())
+    waived = frozenset({"overlap", "program-overlap"} if request.overwrite_ok else ())
     violations = rules.check(subject, waived)
     if violations:
         raise RuleError(violations)
     data = sample.data.astype(np.int8)
     return Model(
         request.device, net, placed, sample, data, reference.run_network(net, data),
-        tuple(registers.layer_registers(request.device, net, placed)), _classes(description, sample),
+        tuple(registers.layer_registers(request.device, net, placed)), _classes(description, sample), waived,
     )  # fmt: skip
 
 
@@ -110,10 +115,16 @@ def _sample(request: Request, description: Description) -> sampledata.Sample:
 
 
 def _lower(model: Model, kernel_copies: Iterator[CopyKernels]) -> Program:
+    """The program, verified. Raises RuleError; where a legal network gets there, the generator has a defect."""
     first = model.placement.layers[0]
     inputs = sampledata.input_copies(model.device, model.network, first, model.data)
-    return program.lower(model.device, model.network, model.placement, model.registers, kernel_copies, inputs,
-                         model.values[-1].output)
+    lowered = program.lower(model.device, model.network, model.placement, model.registers, kernel_copies, inputs,
+                            model.values[-1].output)  # fmt: skip
+    found = check_program(model.device, model.network, model.data, lowered)
+    violations = [violation for violation in found if violation.rule not in model.waived]
+    if violations:
+        raise RuleError(violations)
+    return lowered
 
 
 def embedded_program(model: Model) -> Program:

@@ -1,0 +1,178 @@
+"""What the bus holds after a program's load sections: registers and memories, decoded from the writes alone.
+
+Nothing here knows how the program was made; addresses and layouts are those of the AI84 hardware reference, chapter 2.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .device import Device
+from .operations import Copy, CopyKernels, Operation, Program
+
+CTL_ENABLE = 0x001  # 3.1
+REGISTERS = 13  # layer registers by index; index 2 does not exist (3.2)
+KERNEL_WORDS = 4  # address space of one mask RAM entry (4.2)
+
+WordType = TypeVar("WordType", np.uint32, np.bool_)
+
+
+@dataclass(frozen=True)
+class Accesses:
+    """Bus accesses in order: int64 [N]. `reads` marks reads that compare; `masks` are the bits they look at."""
+
+    addresses: NDArray[np.int64]
+    values: NDArray[np.int64]
+    masks: NDArray[np.int64]
+    reads: NDArray[np.bool_]
+
+
+def accesses(operations: Iterable[Operation]) -> Accesses:
+    """All bus accesses of operations, in order."""
+    tables = [np.zeros((4, 0), np.int64)]
+    for is_array, run in groupby(operations, lambda operation: isinstance(operation, Copy | CopyKernels)):
+        if is_array:
+            tables += [_array(operation) for operation in run if isinstance(operation, Copy | CopyKernels)]
+        else:
+            rows = [(a.address, a.value, a.mask, a.kind != "W") for operation in run for a in operation.accesses()]
+            tables.append(np.array(rows, np.int64).T)
+    table = np.concatenate(tables, 1)
+    return Accesses(table[0], table[1], table[2], table[3].astype(np.bool_))
+
+
+def _array(operation: Copy | CopyKernels) -> NDArray[np.int64]:
+    """Rows address, value, mask, read of an array that is copied; word 3 of every kernel is 0 (4.2)."""
+    words = operation.words.reshape(len(operation.words), -1)
+    values = np.zeros((len(words), KERNEL_WORDS if isinstance(operation, CopyKernels) else 1), np.int64)
+    values[:, : words.shape[1]] = words
+    table = np.zeros((4, values.size), np.int64)
+    table[0] = operation.address + 4 * np.arange(values.size)
+    table[1] = values.reshape(-1)
+    table[2] = 0xFFFFFFFF
+    return table
+
+
+@dataclass(frozen=True)
+class BusImage:
+    """Everything that software can write, as it is when the run starts; unwritten words are 0 (2.4).
+
+    `words` uint32 and `written` bool are [groups, words of a group]. `control` are the CTL writes in order, as
+    (group, value); the run begins with the first that has the enable bit. `unknown` are addresses that do not exist,
+    `late` those written after the start, `disordered` the mask RAM addresses out of the order 0, 1, 2, 3, `unequal`
+    those that a read-back compares with something else than was written.
+    """
+
+    device: Device
+    words: NDArray[np.uint32]
+    written: NDArray[np.bool_]
+    control: tuple[tuple[int, int], ...]
+    unknown: tuple[int, ...]
+    late: tuple[int, ...]
+    disordered: tuple[int, ...]
+    unequal: tuple[int, ...]
+
+    def register(self, group: int, offset: int) -> int:
+        """A global register by its offset in the group (3.1)."""
+        return int(self.words[group, offset // 4])
+
+    @property
+    def layer_registers(self) -> NDArray[np.int64]:
+        """Layer registers, int64 [group, register, layer]."""
+        first, stride = self.device.layer_registers // 4, self.device.register_stride // 4
+        registers = self.words[:, first : first + REGISTERS * stride]
+        return registers.reshape(self.device.groups, REGISTERS, stride).astype(np.int64)
+
+    def kernels(self, plane: NDArray[WordType]) -> NDArray[WordType]:
+        """The mask RAM part of `words` or `written`: [processor, column, word] (2.2, MRAM)."""
+        device = self.device
+        first, words = device.mask_ram // 4, device.mask_columns * KERNEL_WORDS
+        part = plane[:, first : first + device.group_processors * words]
+        return part.reshape(device.processors, device.mask_columns, KERNEL_WORDS)
+
+    def biases(self, plane: NDArray[WordType]) -> NDArray[WordType]:
+        """The bias RAM part: [group, entry] (2.2, BRAM)."""
+        first = self.device.bias_ram // 4
+        return plane[:, first : first + self.device.bias_entries]
+
+    def data(self, plane: NDArray[WordType]) -> NDArray[WordType]:
+        """The data memory part: [global word address] (2.3)."""
+        return plane[:, self.device.data_memory // 4 :].reshape(-1)
+
+
+def data_words(device: Device, addresses: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Global word addresses of bus addresses, -1 for those outside of data memory (2.3)."""
+    group, offset = _split(device, addresses)
+    inside = _exists(device, group, offset) & (offset >= device.data_memory)
+    words_per_group = device.group_processors // 4 * device.instance_words
+    return np.where(inside, group * words_per_group + (offset - device.data_memory) // 4, -1)
+
+
+def load_image(device: Device, program: Program) -> BusImage:
+    """Replay the load sections of a program."""
+    everything = accesses(operation for section in program.load for operation in section.operations)
+    group, offset = _split(device, everything.addresses)
+    exists = _exists(device, group, offset)
+    control = exists & (offset == 0) & ~everything.reads
+    starts = np.flatnonzero(control & (everything.values & CTL_ENABLE > 0))
+    start = int(starts[0]) if len(starts) else len(group)
+    late = ~control & (np.arange(len(group)) >= start)
+    valid = exists & ~everything.reads & ~(control & (np.arange(len(group)) >= start))
+    words = np.zeros((device.groups, _group_bytes(device) // 4), np.uint32)
+    written = np.zeros(words.shape, np.bool_)
+    words[group[valid], offset[valid] // 4] = everything.values[valid]  # the last write of a word counts
+    written[group[valid], offset[valid] // 4] = True
+    compared = exists & everything.reads & (offset != 0)  # CTL changes when the run starts
+    found = words[group[compared], offset[compared] // 4] & everything.masks[compared]
+    return BusImage(
+        device, words, written, tuple(zip(group[control].tolist(), everything.values[control].tolist(), strict=True)),
+        tuple(everything.addresses[~exists].tolist()), tuple(everything.addresses[late].tolist()),
+        _disordered(device, everything.addresses[valid], offset[valid]),
+        tuple(everything.addresses[compared][found != everything.values[compared]].tolist()),
+    )  # fmt: skip
+
+
+def _group_bytes(device: Device) -> int:
+    """Populated part of a group's addresses, up to the end of its data memory."""
+    return device.data_memory + device.group_processors // 4 * device.instance_stride
+
+
+def _split(device: Device, addresses: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Group and offset in it."""
+    group, offset = np.divmod(addresses - device.base, device.group_stride)
+    return group, offset
+
+
+def _exists(device: Device, group: NDArray[np.int64], offset: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether a word can be accessed (2.1, 3.2)."""
+    register_2 = device.layer_registers + 2 * device.register_stride
+    processors = device.group_processors
+    areas = (
+        (0, 0xC),  # CTL, SRAM control, LCNT_MAX
+        (device.layer_registers, register_2),
+        (register_2 + device.register_stride, device.layer_registers + REGISTERS * device.register_stride),
+        (device.tram, device.tram + processors * device.tram_stride),
+        (device.mask_ram, device.mask_ram + processors * device.mask_ram_stride),
+        (device.bias_ram, device.bias_ram + 4 * device.bias_entries),
+        (device.data_memory, _group_bytes(device)),
+    )
+    inside = np.zeros(offset.shape, np.bool_)
+    for first, end in areas:
+        inside |= (offset >= first) & (offset < end)
+    inside &= (offset % 4 == 0) & (group >= 0) & (group < device.groups)
+    return inside
+
+
+def _disordered(device: Device, writes: NDArray[np.int64], offset: NDArray[np.int64]) -> tuple[int, ...]:
+    """Mask RAM writes that are not words 0, 1, 2, 3 of one entry after another (4.2)."""
+    end = device.mask_ram + device.group_processors * device.mask_ram_stride
+    addresses = writes[(offset >= device.mask_ram) & (offset < end)]
+    due = np.arange(len(addresses)) % KERNEL_WORDS
+    entry = addresses[np.arange(len(addresses)) - due]
+    wrong = (addresses != entry + 4 * due) | (entry % (4 * KERNEL_WORDS) != 0)
+    if len(addresses) % KERNEL_WORDS:
+        wrong[-1] = True
+    return tuple(addresses[wrong].tolist())
