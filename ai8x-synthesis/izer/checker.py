@@ -164,8 +164,8 @@ def _required(device: Device, run: lifetimes.LayerRun, group: int) -> dict[int, 
     masks = run.outputs[-1] - 4 * first if run.outputs else 0
     step = device.instance_words << 16
     return {
-        0: layer.pad << 8 | layer.height - 1 + 2 * layer.pad,
-        1: layer.pad << 8 | layer.width - 1 + 2 * layer.pad,
+        0: layer.pad_rows << 8 | layer.height - 1 + 2 * layer.pad_rows,
+        1: layer.pad_columns << 8 | layer.width - 1 + 2 * layer.pad_columns,
         3: window,
         4: window,
         5: layer.pool_stride - 1 if layer.pool else 0,

@@ -19,7 +19,11 @@ FC_MODULE = "fc"
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """Integer weights of one layer: convolution [Cout, Cin, 3, 3], classification [R, N]; bias [Cout] or None."""
+    """Integer weights of one layer; bias [Cout] or None.
+
+    The shape is [Cout, Cin, 3, 3] for a convolution, [Cout, Cin, 9] for a one-dimensional one, [R, N] for
+    classification.
+    """
 
     name: str
     weight: NDArray[np.int8]
@@ -98,7 +102,7 @@ def untrained(description: Description) -> Checkpoint:
     """
     maps = [layer.output_processors or following.processors for layer, following in pairwise(description.layers)]
     maps.append(description.output_map or description.layers[-1].output_processors or 1)
-    shapes = [(outputs.bit_count(), layer.processors.bit_count(), 3, 3)
+    shapes = [(outputs.bit_count(), layer.processors.bit_count(), *((9,) if layer.op == "conv1d" else (3, 3)))
               for layer, outputs in zip(description.layers, maps, strict=True)]  # fmt: skip
     layers = tuple(LayerWeights(f"layer {n}", np.zeros(shape, np.int8), None) for n, shape in enumerate(shapes))
     return Checkpoint("no checkpoint", description.arch, layers, None)
@@ -114,10 +118,11 @@ def _check(name: str, value: NDArray[Any], path: str) -> Violation | None:
     kind = name.rpartition(".")[2]
     if kind not in ("weight", "bias"):
         return None
-    dimensions = 1 if kind == "bias" else 2 if is_fc(name) else 4
-    if value.ndim != dimensions or value.size == 0 or (dimensions == 4 and value.shape[2:] != (3, 3)):
-        wanted = {1: "[Cout]", 2: "[R, N]", 4: "[Cout, Cin, 3, 3]"}[dimensions]
-        return Violation("tensor-shape", f"A {kind} has the shape {wanted}; kernels are 3x3.",
+    wanted = "[Cout]" if kind == "bias" else "[R, N]" if is_fc(name) else "[Cout, Cin, 3, 3], or [Cout, Cin, 9] (1D)"
+    dimensions = {"[Cout]": 1, "[R, N]": 2}.get(wanted)
+    fits = value.ndim == dimensions if dimensions else value.ndim > 2 and value.shape[2:] in ((3, 3), (9,))
+    if not fits or value.size == 0:
+        return Violation("tensor-shape", f"A {kind} has the shape {wanted}.",
                          f"{name} with shape {list(value.shape)}", "", None, path)
     if not np.all(np.isfinite(value)) or np.any(value != np.rint(value)):
         return Violation("weights-integer", "A quantized checkpoint holds integers.", f"{name} with fractions",

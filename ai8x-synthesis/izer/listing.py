@@ -35,7 +35,7 @@ def count_operations(layer: Layer) -> Operations:
         comp=(outputs if layer.relu else 0) + (pooled if layer.pool == "max" else 0),
         add=pooled if layer.pool == "avg" else 0,
         true_macc=layer.in_channels * layer.out_channels
-        * _true_taps(layer.pooled_height, layer.pad) * _true_taps(layer.pooled_width, layer.pad),
+        * _true_taps(layer.pooled_height, layer.pad_rows) * _true_taps(layer.pooled_width, layer.pad_columns),
     )  # fmt: skip
 
 

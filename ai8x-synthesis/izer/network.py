@@ -19,13 +19,16 @@ KERNEL = 3
 class Layer:
     """Optional pooling, zero padding, 3x3 convolution with stride 1, bias, scaling, optional ReLU.
 
-    Sizes are in pixels, before pooling; `pool` is "max", "avg" or "" (then pool_size 0, pool_stride 1). The shape of an
-    illegal layer is computed all the same, so that every rule can report on it.
+    Sizes are in pixels, before pooling; `pool` is "max", "avg" or "" (then pool_size 0, pool_stride 1). A layer with
+    the operation "conv1d" (kernel 9, stride 3) runs on the same engine: its samples are an image of three columns,
+    padded by `pad` / 3 rows above and below, and its kernel is the 3x3 kernel row by row (AI84 hardware reference
+    12.6). The shape of an illegal layer is computed all the same, so that every rule can report on it.
     """
 
     index: int
     name: str
     line: int
+    op: str
     in_channels: int
     height: int
     width: int
@@ -41,6 +44,16 @@ class Layer:
     def out_channels(self) -> int:
         """Number of output channels."""
         return int(self.weight.shape[0])
+
+    @property
+    def pad_rows(self) -> int:
+        """Rows of zeros above and below."""
+        return self.pad // KERNEL if self.op == "conv1d" else self.pad
+
+    @property
+    def pad_columns(self) -> int:
+        """Columns of zeros left and right."""
+        return 0 if self.op == "conv1d" else self.pad
 
     def _pooled(self, size: int) -> int:
         stride = max(1, self.pool_stride)
@@ -59,12 +72,12 @@ class Layer:
     @property
     def out_height(self) -> int:
         """Rows of the output."""
-        return self.pooled_height + 2 * self.pad - KERNEL + 1
+        return self.pooled_height + 2 * self.pad_rows - KERNEL + 1
 
     @property
     def out_width(self) -> int:
         """Columns of the output."""
-        return self.pooled_width + 2 * self.pad - KERNEL + 1
+        return self.pooled_width + 2 * self.pad_columns - KERNEL + 1
 
 
 @dataclass(frozen=True)
@@ -109,8 +122,12 @@ def build_network(
 
 def _layer(index: int, described: LayerDescription, weights: LayerWeights, height: int, width: int) -> Layer:
     pool = "max" if described.max_pool else "avg" if described.avg_pool else ""
+    if described.op == "conv1d":
+        height, width = height * width // KERNEL, KERNEL
+    pad = described.pad if described.pad is not None else 0 if described.op == "conv1d" else 1
+    outputs, inputs = weights.weight.shape[:2]
     return Layer(
-        index, weights.name, described.line, int(weights.weight.shape[1]), height, width, pool,
-        described.max_pool or described.avg_pool, described.pool_stride if pool else 1,
-        described.pad, described.activate == "relu", weights.weight, weights.bias,
+        index, weights.name, described.line, described.op, inputs, height, width, pool,
+        described.max_pool or described.avg_pool, described.pool_stride if pool else 1, pad,
+        described.activate == "relu", weights.weight.reshape(outputs, inputs, KERNEL, KERNEL), weights.bias,
     )  # fmt: skip

@@ -35,13 +35,17 @@ def pool(data: NDArray[np.int8], kind: str, size: int, stride: int) -> NDArray[n
     return average.astype(np.int8)
 
 
-def convolve(data: NDArray[np.int8], weight: NDArray[np.int8], pad: int) -> NDArray[np.int64]:
-    """Sums of products of int8 [Cin, H, W] with int8 [Cout, Cin, 3, 3], zero padding, stride 1, no flip (1.4)."""
-    padded = np.pad(data, ((0, 0), (pad, pad), (pad, pad))).astype(np.float64)
+def convolve(data: NDArray[np.int8], weight: NDArray[np.int8], pads: tuple[int, int]) -> NDArray[np.int64]:
+    """Sums of products of int8 [Cin, H, W] with int8 [Cout, Cin, 3, 3], stride 1, no flip (1.4).
+
+    `pads` are the rows and the columns of zeros on either side.
+    """
+    rows, columns = pads
+    padded = np.pad(data, ((0, 0), (rows, rows), (columns, columns))).astype(np.float64)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (KERNEL, KERNEL), (1, 2))
     channels, height, width = windows.shape[:3]
-    columns = windows.transpose(0, 3, 4, 1, 2).reshape(channels * KERNEL * KERNEL, height * width)
-    sums = weight.reshape(len(weight), -1).astype(np.float64) @ columns
+    patches = windows.transpose(0, 3, 4, 1, 2).reshape(channels * KERNEL * KERNEL, height * width)
+    sums = weight.reshape(len(weight), -1).astype(np.float64) @ patches
     return sums.reshape(len(weight), height, width).astype(np.int64)
 
 
@@ -52,9 +56,13 @@ def scale(accumulator: NDArray[np.int64]) -> NDArray[np.int8]:
 
 
 def run_layer(layer: Layer, data: NDArray[np.int8]) -> LayerValues:
-    """All values of one layer for the input int8 [C, H, W]. The bias is added unshifted (1.4)."""
-    pooled = pool(data, layer.pool, layer.pool_size, layer.pool_stride)
-    accumulator = convolve(pooled, layer.weight, layer.pad)
+    """All values of one layer for the input int8 [C, H, W]. The bias is added unshifted (1.4).
+
+    A one-dimensional layer takes the pixels in order, whatever rows and columns they came in (12.6).
+    """
+    image = data.reshape(layer.in_channels, layer.height, layer.width)
+    pooled = pool(image, layer.pool, layer.pool_size, layer.pool_stride)
+    accumulator = convolve(pooled, layer.weight, (layer.pad_rows, layer.pad_columns))
     if layer.bias is not None:
         accumulator = accumulator + layer.bias.astype(np.int64)[:, None, None]
     scaled = scale(accumulator)

@@ -48,8 +48,8 @@ def _registers(
     window = max(1, layer.pool_size - 1)
     enabled = place.processors >> device.group_processors * group & 0xFFFF
     return [
-        (0, "RCNT", layer.pad << 8 | layer.height - 1 + 2 * layer.pad, "rows, padding"),
-        (1, "CCNT", layer.pad << 8 | layer.width - 1 + 2 * layer.pad, "columns, padding"),
+        (0, "RCNT", layer.pad_rows << 8 | layer.height - 1 + 2 * layer.pad_rows, "rows, padding"),
+        (1, "CCNT", layer.pad_columns << 8 | layer.width - 1 + 2 * layer.pad_columns, "columns, padding"),
         (3, "PRCNT", window, "pooling rows"),
         (4, "PCCNT", window, "pooling columns"),
         (5, "STRIDE", layer.pool_stride - 1, "pooling stride"),

@@ -141,8 +141,32 @@ def channels_max(subject: Subject) -> Iterator[Finding]:
 def pad(subject: Subject) -> Iterator[Finding]:
     """Padding is 0, 1 or 2."""
     for layer in subject.network.layers:
-        if not 0 <= layer.pad <= subject.device.max_pad:
+        if layer.op == "conv2d" and not 0 <= layer.pad <= subject.device.max_pad:
             yield Finding(layer.index, "pad", f"padding {layer.pad}")
+
+
+@rule("conv1d", "9.1, 12.6")
+def conv1d(subject: Subject) -> Iterator[Finding]:
+    """
+    A one-dimensional convolution has kernel 9, stride 3, padding 0, 3 or 6, no pooling, and an input whose length is a
+    multiple of 3; any other has kernel 3x3 and stride 1.
+    """
+    _, height, width = subject.network.input_shape
+    for layer in subject.network.layers:
+        described = subject.description.layers[layer.index]
+        flat = layer.op == "conv1d"
+        kernels = subject.checkpoint.convolutions[layer.index].weight.shape[2:]
+        if kernels != ((9,) if flat else (3, 3)) or described.kernel_size not in (None, 9 if flat else "3x3"):
+            yield Finding(layer.index, "kernel_size", f"{layer.op} with kernels {'x'.join(map(str, kernels))}")
+        if described.stride not in (None, 3 if flat else 1):
+            yield Finding(layer.index, "stride", f"{layer.op} with stride {described.stride}")
+        if flat and layer.pad not in (0, 3, 6):
+            yield Finding(layer.index, "pad", f"padding {layer.pad}")
+        if flat and layer.pool:
+            yield Finding(layer.index, f"{layer.pool}_pool", f"{layer.pool} pooling")
+        if flat and height * width % 3:
+            yield Finding(layer.index, "op", f"length {height * width}")
+        height, width = layer.out_height, layer.out_width
 
 
 @rule("pool-size", "9.1, 9.2")
@@ -208,9 +232,10 @@ def size(subject: Subject) -> Iterator[Finding]:
 def counter(subject: Subject) -> Iterator[Finding]:
     """Rows plus twice the padding and columns plus twice the padding are at most 256, for the 8-bit counters."""
     for layer in subject.network.layers:
-        for length, kind in ((layer.height, "rows"), (layer.width, "columns")):
-            if length + 2 * layer.pad > subject.device.max_counter:
-                yield Finding(layer.index, "pad", f"{length} {kind} with padding {layer.pad}")
+        for length, padding, kind in ((layer.height, layer.pad_rows, "rows"),
+                                      (layer.width, layer.pad_columns, "columns")):  # fmt: skip
+            if length + 2 * padding > subject.device.max_counter:
+                yield Finding(layer.index, "pad", f"{length} {kind} with padding {padding}")
 
 
 @rule("data-format", "6.2, 9.2")

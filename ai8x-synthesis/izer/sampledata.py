@@ -36,8 +36,10 @@ def read_sample(path: Path) -> Sample:
                         "train.py --evaluate -8 --save-sample N, or name one with --sample-input.") from None
     except (ValueError, EOFError) as error:
         raise IzerError(f"{path}: not a NumPy file with a sample input ({error}).") from None
+    if isinstance(data, np.ndarray) and data.ndim == 2:
+        data = data[:, :, None]  # one-dimensional data
     if not isinstance(data, np.ndarray) or data.ndim != 3 or data.size == 0 or data.dtype.kind not in "iu":
-        raise IzerError(f"{path}: a sample input is an array of integers [C, H, W].")
+        raise IzerError(f"{path}: a sample input is an array of integers [C, H, W] or [C, L].")
     return Sample(str(path), data.astype(np.int64), _label(path.with_suffix(".json")))
 
 

@@ -43,7 +43,7 @@ class LayerDescription:
     sequence: int | None = None
     output_processors: int | None = None
     out_offset: int = 0
-    pad: int = 1
+    pad: int | None = None
     max_pool: int = 0
     avg_pool: int = 0
     pool_stride: int = 1
@@ -51,8 +51,8 @@ class LayerDescription:
     data_format: str | None = None
     quantization: int = 8
     op: str = "conv2d"
-    kernel_size: str = "3x3"
-    stride: int = 1
+    kernel_size: str | int | None = None
+    stride: int | None = None
     lines: Mapping[str, int] = field(default_factory=dict)
 
     def line_of(self, key: str) -> int:
@@ -111,10 +111,10 @@ def _choice(**names: str | None) -> Parser:
     return parse
 
 
-def _kernel_size(value: Any) -> str:
-    if value != "3x3":
-        raise ValueError("3x3")
-    return "3x3"
+def _kernel_size(value: Any) -> str | int:
+    if isinstance(value, bool) or value not in ("3x3", 9):
+        raise ValueError("3x3, or 9 for conv1d")
+    return "3x3" if value == "3x3" else 9
 
 
 def _one_of(*allowed: int) -> Parser:
@@ -126,7 +126,7 @@ def _one_of(*allowed: int) -> Parser:
     return parse
 
 
-OPERATION = _choice(conv2d="conv2d")
+OPERATION = _choice(conv2d="conv2d", conv1d="conv1d")
 GLOBAL_KEYS: Mapping[str, Parser] = {
     "arch": _text,
     "dataset": _text,
@@ -151,7 +151,7 @@ LAYER_KEYS: Mapping[str, tuple[str, Parser]] = {  # YAML key: field, parser
     "operator": ("op", OPERATION),
     "convolution": ("op", OPERATION),
     "kernel_size": ("kernel_size", _kernel_size),
-    "stride": ("stride", _one_of(1)),
+    "stride": ("stride", _one_of(1, 3)),
 }
 
 

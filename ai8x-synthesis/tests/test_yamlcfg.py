@@ -38,7 +38,7 @@ def test_keys_defaults_and_lines(tmp_path):
     first, second = description.layers
     assert (description.arch, description.dataset, description.output_map) == ("net", "MNIST", None)
     assert (first.processors, first.data_format, first.activate) == (1, "chw", "relu")
-    assert (first.pad, first.out_offset) == (1, 0)
+    assert (first.pad, first.out_offset) == (None, 0)
     assert (second.max_pool, second.pool_stride, second.pad, second.out_offset) == (2, 2, 2, 0x2000)
     assert (second.activate, second.data_format) == (None, None)
     assert (second.line_of("pad"), second.line_of("activate")) == (10, 7)
@@ -66,7 +66,8 @@ def test_layers_are_ordered_by_sequence_and_gaps_are_contracted(tmp_path):
         ("activate: ReLU", "activate: Abs", "net.yaml:6, layer 0: rule type: `activate` is one of relu, none. "
          "Given: 'Abs'."),
         ("activate: ReLU", "quantization: 4", "net.yaml:6, layer 0: rule type: `quantization` is 8. Given: 4."),
-        ("activate: ReLU", "op: conv1d", "net.yaml:6, layer 0: rule type: `op` is one of conv2d. Given: 'conv1d'."),
+        ("activate: ReLU", "op: conv3d", "net.yaml:6, layer 0: rule type: `op` is one of conv2d, conv1d. "
+         "Given: 'conv3d'."),
         ("activate: ReLU", "sequence: 32", "net.yaml:6, layer 0: rule type: `sequence` is an integer from 0 to 31."),
         ("arch: net\n", "", "net.yaml: rule missing-key: `arch` is mandatory. Given: nothing. Add it."),
         ("arch: net\n", "arch: net\nnetwork: x\n", "net.yaml:2: rule unknown-key: Only documented keys are allowed."),

@@ -44,10 +44,11 @@ def layer_summary(layer: Layer, data_format: str) -> str:
     """One line on a layer: shapes, pooling, padding, activation."""
     window = f"{layer.pool_size}x{layer.pool_size}"
     pooling = f"{layer.pool} pool {window} stride {layer.pool_stride}, " if layer.pool else ""
+    kernel = "conv1d 9 stride 3" if layer.op == "conv1d" else "conv2d 3x3"
     bias = "" if layer.bias is None else ", bias"
     return (
         f"Layer {layer.index}: {layer.in_channels}x{layer.height}x{layer.width} ({data_format} data), {pooling}"
-        f"conv2d 3x3 pad {layer.pad}{bias}{', ReLU' if layer.relu else ''}, "
+        f"{kernel} pad {layer.pad}{bias}{', ReLU' if layer.relu else ''}, "
         f"{layer.out_channels}x{layer.out_height}x{layer.out_width} output"
     )
 
