@@ -221,6 +221,9 @@ def add_evaluation_options(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="with --evaluate: compute with the integers of the device, on weights that ai84ize.py wrote",
     )
+    group.add_argument(
+        "--check", action="store_true", help="only check that the untrained network fits the device, and print it"
+    )
     group.add_argument("--truncate-testset", action="store_true", help="with --evaluate: only the first test image")
     group.add_argument(
         "--save-sample",

@@ -4,6 +4,7 @@
 import sys
 from collections.abc import Sequence
 
+import checking
 import options
 import runlog
 import testing
@@ -16,7 +17,9 @@ def main(arguments: Sequence[str]) -> int:
     chosen = options.parse(arguments)
     runlog.log_to_console()
     try:
-        if chosen.evaluate:
+        if chosen.check:
+            checking.check(chosen)
+        elif chosen.evaluate:
             testing.test(chosen)
         else:
             training.train(chosen, arguments)
