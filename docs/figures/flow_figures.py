@@ -100,6 +100,7 @@ def draw_runs(axes: Axes, output: float, running: float, result: float) -> None:
     node(axes, MIDDLE, result, FILE, "PASS or FAIL", "class, probability")
     down(axes, LEFT, output, running)
     down(axes, MIDDLE, output, running)
+    elbow(axes, LEFT + 34, output, MIDDLE - 34, running, (output + running) / 2)
     elbow(axes, MIDDLE + 34, output, RIGHT, running, (output + running) / 2)
     down(axes, MIDDLE, running, result)
 
@@ -160,7 +161,7 @@ def draw_lowering(axes: Axes, reading: float, rules: float, lowering: float, val
 
 
 def draw_output(axes: Axes, values: float, emitting: float, output: float, running: float) -> None:
-    """The program is printed, or executed: by tests directly, by the demo's firmware on the emulated processor."""
+    """The program is printed, or executed: by tests directly, by compiled firmware on the emulated processor."""
     node(axes, MIDDLE, emitting, TOOL, "emit", "prints the program")
     node(axes, MIDDLE, output, FILE, "C demo")
     node(axes, RIGHT, output, FILE, "RTL test")
@@ -170,6 +171,7 @@ def draw_output(axes: Axes, values: float, emitting: float, output: float, runni
     down(axes, MIDDLE, emitting, output)
     elbow(axes, MIDDLE + 34, emitting, RIGHT, output, (emitting + output) / 2 + 4)
     down(axes, MIDDLE, output, running)
+    arrow(axes, (RIGHT, output + BOX_HEIGHT / 2), (RIGHT, running), (MIDDLE + BOX_WIDTH / 2, running))
     across(axes, MIDDLE, LEFT, running)
     label(axes, (LEFT + MIDDLE) / 2, running - 9, "bus", size=SMALL)
     arrow(axes, (LEFT - 20, values + BOX_HEIGHT / 2), (LEFT - 20, running - BOX_HEIGHT / 2), dashed=True)
