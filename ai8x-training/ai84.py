@@ -27,6 +27,10 @@ POOL_DIVIDE = (
     "directions."
 )
 POOL4_LAST = "4x4 pooling is possible in the last layer only, since its output is not contiguous."
+CONV1D = (
+    "A one-dimensional convolution has kernel 9, stride 3, padding 0, 3 or 6, no pooling, and an input whose length is "
+    "a multiple of 3; any other has kernel 3x3 and stride 1."
+)
 AVG4_RELU = "4x4 average pooling needs the output of a layer with ReLU, or its sum exceeds the accumulator."
 
 CONV_WEIGHTS = ai8x.Q7
@@ -225,13 +229,62 @@ class Conv2d(nn.Module):
 
     def forward(self, data: Tensor) -> Tensor:
         """[N, Cin, H, W] to [N, Cout, H', W'] as the class describes."""
-        data = self.pool(data)
-        if self.simulate:
-            with ai8x.exact_arithmetic():
-                output = ai8x.clamp(ai8x.reduce_accumulator(self.conv2d(data)), ai8x.INT8)
-        else:
-            output = ai8x.clamp(self.conv2d(data), ai8x.Q7)
-        return F.relu(output) if self.settings.activation == "ReLU" else output
+        return finish(self.conv2d, self.pool(data), self.settings.activation, self.simulate)
+
+
+def finish(convolution: nn.Module, data: Tensor, activation: Activation, simulate: bool) -> Tensor:
+    """What follows pooling in every layer: convolution with bias, reduction to 8 bits, activation (reference 1.4)."""
+    if simulate:
+        with ai8x.exact_arithmetic():
+            output = ai8x.clamp(ai8x.reduce_accumulator(convolution(data)), ai8x.INT8)
+    else:
+        output = ai8x.clamp(convolution(data), ai8x.Q7)
+    return F.relu(output) if activation == "ReLU" else output
+
+
+class Conv1d(nn.Module):
+    """A one-dimensional convolution on the 3x3 engine: kernel 9, stride 3 (AI84 hardware reference 12.6).
+
+    Input [N, Cin, L], output [N, Cout, (L + 2 * padding) / 3 - 2]; modes, bias and activation as in Conv2d. Raises
+    ValueError for what the device cannot do, also in the forward pass where L is not a multiple of 3.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 9,
+        *,
+        stride: int = 3,
+        padding: int = 0,
+        bias: bool = False,
+        activation: Activation = None,
+        simulate: bool = False,
+        weight_range: Range = CONV_WEIGHTS,
+    ) -> None:
+        super().__init__()
+        check(ConvSettings(in_channels, out_channels, 3, 1, 0, None, 2, 2, activation, 1, 1))
+        self.name = f"Conv1d {in_channels} -> {out_channels}"
+        if (kernel_size, stride) != (9, 3) or padding not in (0, 3, 6):
+            given = f"kernel_size={kernel_size}, stride={stride}, padding={padding}"
+            raise ValueError(refusal("conv1d", CONV1D, given, self.name))
+        self.activation, self.simulate = activation, simulate
+        self.parameter_ranges = {"conv1d.weight": weight_range, "conv1d.bias": CONV_BIAS}
+        self.conv1d = nn.Conv1d(in_channels, out_channels, 9, stride=3, padding=padding, bias=bias)
+        nn.init.kaiming_normal_(self.conv1d.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, data: Tensor) -> Tensor:
+        """[N, Cin, L] to [N, Cout, L'] as the class describes."""
+        if data.shape[2] % 3:
+            raise ValueError(refusal("conv1d", CONV1D, f"length {data.shape[2]}", self.name))
+        return finish(self.conv1d, data, self.activation, self.simulate)
+
+
+class FusedConv1dReLU(Conv1d):
+    """One-dimensional convolution and ReLU."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, activation="ReLU", **kwargs)
 
 
 class FusedConv2dReLU(Conv2d):
@@ -313,7 +366,7 @@ def project_parameters(model: nn.Module) -> None:
     AI84 has no output shift, so a network whose weights stay in range quantizes with scale 1.0 and loses only rounding.
     """
     for layer in model.modules():
-        if isinstance(layer, Conv2d | SoftwareLinear):
+        if isinstance(layer, Conv2d | Conv1d | SoftwareLinear):
             parameters = dict(layer.named_parameters())
             for name, limits in layer.parameter_ranges.items():
                 if name in parameters:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
+import ai84
 from chip import Chip
 from conformance_checks import run_on_chip
 from izer import pipeline, torchfile
@@ -59,6 +60,29 @@ def test_two_layers_equal_conv1d_in_the_reference_and_on_the_chip_model(length, 
         run_on_chip(chip, program)
         for check in program.check.accesses():
             assert chip.read32(check.address) & check.mask == check.value
+
+
+@settings(max_examples=40, deadline=None)
+@given(length=st.integers(3, 20), pad=st.sampled_from([0, 3, 6]), relu=st.booleans(), seed=st.integers(0, 1000))
+def test_training_layer_in_8_bit_mode_equals_the_same_arithmetic(length, pad, relu, seed):
+    dice = np.random.default_rng(seed)
+    data, weight = dice.integers(-128, 128, (2, 3 * length)), dice.integers(-60, 60, (4, 2, 9))
+    layer = ai84.Conv1d(2, 4, padding=pad, activation="ReLU" if relu else None, simulate=True)
+    layer.load_state_dict({"conv1d.weight": torch.from_numpy(weight.astype(np.float32))})
+    with torch.no_grad():
+        output = layer(torch.from_numpy(data.astype(np.float32))[None])[0]
+    assert output.numpy().tolist() == conv1d(data, weight, pad, relu).tolist()
+
+
+@pytest.mark.parametrize("options", [{"kernel_size": 3}, {"stride": 1}, {"padding": 1}])
+def test_training_layer_refuses_what_the_engine_cannot_do(options):
+    with pytest.raises(ValueError, match="AI84 rule conv1d: A one-dimensional convolution has kernel 9"):
+        ai84.Conv1d(1, 1, **options)
+
+
+def test_training_layer_refuses_lengths_that_three_does_not_divide():
+    with pytest.raises(ValueError, match="Given: length 19"):
+        ai84.Conv1d(1, 1)(torch.zeros(1, 1, 19))
 
 
 def test_registers_are_those_of_12_6(tmp_path):
