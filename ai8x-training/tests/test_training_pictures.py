@@ -93,6 +93,7 @@ def test_hidden_files_and_other_files_are_left_alone(tmp_path, colours):
     (tmp_path / "train" / "tree" / "notes.txt").write_text("no picture")
     (tmp_path / "train" / "tree" / ".thumb.png").write_text("no picture")
     (tmp_path / "train" / ".folder").mkdir()
+    (tmp_path / "train" / "README").write_text("no class")
     assert len(open_folder(tmp_path).load(tmp_path)[0]) == 3
 
 
@@ -108,8 +109,9 @@ def test_second_reading_takes_the_cache(tmp_path, colours, monkeypatch):
 
 
 def change(tmp_path: Path) -> None:
-    save(tmp_path / "train/tree/b.png", np.zeros((4, 6, 3), np.uint8))
-    os.utime(tmp_path / "train/tree/b.png", ns=(1, 1))
+    """Other pixels in a file of the same size; the time is set because two writes may fall into one clock tick."""
+    save(tmp_path / "train/tree/a.bmp", np.zeros((4, 6, 3), np.uint8))
+    os.utime(tmp_path / "train/tree/a.bmp", ns=(1, 1))
 
 
 def add(tmp_path: Path) -> None:
