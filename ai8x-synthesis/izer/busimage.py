@@ -46,9 +46,9 @@ def accesses(operations: Iterable[Operation]) -> Accesses:
 
 def _array(operation: Copy | CopyKernels) -> NDArray[np.int64]:
     """Rows address, value, mask, read of an array that is copied; word 3 of every kernel is 0 (4.2)."""
-    words = operation.words.reshape(len(operation.words), -1)
-    values = np.zeros((len(words), KERNEL_WORDS if isinstance(operation, CopyKernels) else 1), np.int64)
-    values[:, : words.shape[1]] = words
+    values = operation.words.astype(np.int64)
+    if isinstance(operation, CopyKernels):
+        values = np.hstack([values, np.zeros((len(values), 1), np.int64)])
     table = np.zeros((4, values.size), np.int64)
     table[0] = operation.address + 4 * np.arange(values.size)
     table[1] = values.reshape(-1)
@@ -62,8 +62,9 @@ class BusImage:
 
     `words` uint32 and `written` bool are [groups, words of a group]. `control` are the CTL writes in order, as
     (group, value); the run begins with the first that has the enable bit. `unknown` are addresses that do not exist,
-    `late` those written after the start, `disordered` the mask RAM addresses out of the order 0, 1, 2, 3, `unequal`
-    those that a read-back compares with something else than was written.
+    `late` those written after the start, `replaced` those that got another value later on, `disordered` the mask RAM
+    addresses out of the order 0, 1, 2, 3, `unequal` those that a read-back compares with something else than what was
+    written.
     """
 
     device: Device
@@ -72,8 +73,23 @@ class BusImage:
     control: tuple[tuple[int, int], ...]
     unknown: tuple[int, ...]
     late: tuple[int, ...]
+    replaced: tuple[int, ...]
     disordered: tuple[int, ...]
     unequal: tuple[int, ...]
+
+    @property
+    def configured(self) -> NDArray[np.bool_]:
+        """Which layer registers are written, bool [group, register, layer]."""
+        return self._registers(self.written)
+
+    def _registers(self, plane: NDArray[WordType]) -> NDArray[WordType]:
+        first, stride = self.device.layer_registers // 4, self.device.register_stride // 4
+        return plane[:, first : first + REGISTERS * stride].reshape(self.device.groups, REGISTERS, stride)
+
+    def tram(self, plane: NDArray[WordType]) -> NDArray[WordType]:
+        """The TRAM part of `words` or `written`: [group, entry] (2.2, TRAM)."""
+        first, end = self.device.tram // 4, self.device.mask_ram // 4
+        return plane[:, first:end]
 
     def register(self, group: int, offset: int) -> int:
         """A global register by its offset in the group (3.1)."""
@@ -82,9 +98,7 @@ class BusImage:
     @property
     def layer_registers(self) -> NDArray[np.int64]:
         """Layer registers, int64 [group, register, layer]."""
-        first, stride = self.device.layer_registers // 4, self.device.register_stride // 4
-        registers = self.words[:, first : first + REGISTERS * stride]
-        return registers.reshape(self.device.groups, REGISTERS, stride).astype(np.int64)
+        return self._registers(self.words).astype(np.int64)
 
     def kernels(self, plane: NDArray[WordType]) -> NDArray[WordType]:
         """The mask RAM part of `words` or `written`: [processor, column, word] (2.2, MRAM)."""
@@ -125,11 +139,13 @@ def load_image(device: Device, program: Program) -> BusImage:
     written = np.zeros(words.shape, np.bool_)
     words[group[valid], offset[valid] // 4] = everything.values[valid]  # the last write of a word counts
     written[group[valid], offset[valid] // 4] = True
+    stale = words[group[valid], offset[valid] // 4] != everything.values[valid]
     compared = exists & everything.reads & (offset != 0)  # CTL changes when the run starts
     found = words[group[compared], offset[compared] // 4] & everything.masks[compared]
     return BusImage(
         device, words, written, tuple(zip(group[control].tolist(), everything.values[control].tolist(), strict=True)),
         tuple(everything.addresses[~exists].tolist()), tuple(everything.addresses[late].tolist()),
+        tuple(everything.addresses[valid][stale & (offset[valid] != 0)].tolist()),
         _disordered(device, everything.addresses[valid], offset[valid]),
         tuple(everything.addresses[compared][found != everything.values[compared]].tolist()),
     )  # fmt: skip

@@ -74,6 +74,27 @@ def late(evidence: Evidence) -> Iterator[Finding]:
     yield from _first(evidence.image.late, "access to")
 
 
+@program_rule("program-once", "2.2")
+def once(evidence: Evidence) -> Iterator[Finding]:
+    """No word but CTL is written twice with different values before the start."""
+    yield from _first(evidence.image.replaced, "first value lost at")
+
+
+@program_rule("program-width", "4.2, 5, 7.5")
+def width(evidence: Evidence) -> Iterator[Finding]:
+    """
+    Word 0 of a kernel and a bias have 8 bits, word 3 of a kernel is 0, a TRAM entry has 16 bits; all other bits are 0.
+    """
+    image = evidence.image
+    staged = image.kernels(image.words)
+    for wide, what in (
+        (staged[..., 0] > 0xFF, "word 0 of a kernel"), (staged[..., 3] > 0, "word 3 of a kernel"),
+        (image.biases(image.words) > 0xFF, "a bias"), (image.tram(image.words) > 0xFFFF, "a TRAM entry"),
+    ):  # fmt: skip
+        if wide.any():
+            yield Finding(None, what)
+
+
 @program_rule("program-read-back", "7.7")
 def read_back(evidence: Evidence) -> Iterator[Finding]:
     """What is read back is compared with what was written."""
@@ -113,7 +134,7 @@ def groups(evidence: Evidence) -> Iterator[Finding]:
     last = len(evidence.network.layers) - 1
     for group in evidence.groups:
         control, count = evidence.image.register(group, 4), evidence.image.register(group, 8)
-        if (control, count) != (SRAM_CONTROL, last):
+        if (control, count) != (SRAM_CONTROL, last) or not evidence.image.written[group, 2]:
             yield Finding(None, f"group {group} has SRAM control 0x{control:x}, LCNT_MAX {count}")
 
 
@@ -132,28 +153,26 @@ def wait(evidence: Evidence) -> Iterator[Finding]:
 
 @program_rule("program-enables", "3.7")
 def enables(evidence: Evidence) -> Iterator[Finding]:
-    """A layer has one enabled processor per input channel, with equal processor and mask enables."""
-    registers = evidence.image.layer_registers[:, ENA]
+    """A layer has one enabled processor per input channel."""
     for run in evidence.runs:
         if len(run.inputs) != run.layer.in_channels:
             yield Finding(run.layer.index, f"{len(run.inputs)} enabled for {run.layer.in_channels} input channels")
-        for group, value in enumerate(registers[:, run.layer.index].tolist()):
-            if value >> 16 != value & 0xFFFF:
-                yield Finding(run.layer.index, f"ENA of group {group} is 0x{value:08x}")
 
 
 @program_rule("program-registers", "3.3 to 3.6, 3.8")
 def registers(evidence: Evidence) -> Iterator[Finding]:
-    """The registers of a layer have, in every started group, the values that its shapes and its maps require."""
+    """
+    All registers of a layer are written in every started group, with the values that its shapes and its maps require.
+    """
     state = evidence.image.layer_registers
     for run in evidence.runs:
         for group in evidence.groups:
             for number, due in _required(evidence.device, run, group).items():
                 bits = ~0x01FF0000 if number == MCNT else ~0  # the bias has a check of its own
                 given = int(state[group, number, run.layer.index])
-                if given & bits != due:
+                if given & bits != due or not evidence.image.configured[group, number, run.layer.index]:
                     yield Finding(run.layer.index, f"{REGISTER_NAMES[number]} of group {group} is 0x{given:08x}, "
-                                  f"required is 0x{due:08x}")
+                                  f"0x{due:08x} must be written")
 
 
 def _required(device: Device, run: lifetimes.LayerRun, group: int) -> dict[int, int]:
@@ -175,6 +194,7 @@ def _required(device: Device, run: lifetimes.LayerRun, group: int) -> dict[int, 
         LCTL: _layer_control(run) | (_other_groups(run) << 12 if group == 0 else 0),
         MCNT: run.column // 4 * 4 << 8 | masks,
         11: max(0, layer.out_width - 1),
+        ENA: sum(0x10001 << processor % 16 for processor in run.inputs if processor // 16 == group),
     }
 
 
