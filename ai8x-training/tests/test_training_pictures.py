@@ -119,7 +119,8 @@ def add(tmp_path: Path) -> None:
 
 
 def rename(tmp_path: Path) -> None:
-    (tmp_path / "train/tree/b.png").rename(tmp_path / "train/house/b.png")
+    """The order of the files stays, the class of one changes."""
+    (tmp_path / "train/tree/a.bmp").rename(tmp_path / "train/house/z.bmp")
 
 
 def damage(tmp_path: Path) -> None:
@@ -136,6 +137,12 @@ def test_stale_or_damaged_cache_is_not_used(tmp_path, colours, event):
     fresh = open_folder(tmp_path).load(tmp_path)
     assert np.array_equal(changed[0].images, fresh[0].images)
     assert changed[0].labels.tolist() == fresh[0].labels.tolist()
+
+
+def test_other_order_of_classes_is_not_taken_from_the_cache(tmp_path, colours):
+    form = pictures.Form(3, 4, 6, resize=False)
+    for classes, labels in ((("house", "tree"), [0, 1, 1]), (("tree", "house"), [0, 0, 1])):
+        assert pictures.load(pictures.Folder(tmp_path, classes), form)[0].labels.tolist() == labels
 
 
 def test_folder_that_cannot_be_written_is_read_without_cache(tmp_path, colours, monkeypatch, caplog):
