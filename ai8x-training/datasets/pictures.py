@@ -164,8 +164,8 @@ def read_all(listed: dict[str, list[tuple[Path, int]]], form: Form) -> dict[str,
 
 
 def fingerprint(folder: Folder, form: Form, paths: Sequence[Path]) -> str:
-    """A digest of the form, the classes, and every picture's place, size and time of change."""
-    digest = hashlib.sha256(repr((form, folder.classes)).encode())
+    """A digest of the form, and of every picture's place (its class), size and time of change, in order."""
+    digest = hashlib.sha256(repr(form).encode())
     for path in paths:
         stat = path.stat()
         digest.update(f"{path.relative_to(folder.path)}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
