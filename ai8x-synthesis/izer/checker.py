@@ -377,8 +377,9 @@ def check_all(evidence: Evidence) -> Iterator[Finding]:
 def unload(evidence: Evidence) -> Iterator[Finding]:
     """Unloading reads every output of the last layer, in the order channel, row, column."""
     outputs, last = _final_outputs(evidence), evidence.network.layers[-1]
-    if len(evidence.runs[-1].outputs) != last.out_channels:
-        yield Finding(last.index, f"{len(evidence.runs[-1].outputs)} channels of {last.out_channels}")
+    lanes = evidence.runs[-1].outputs
+    if len(lanes) != last.out_channels or list(lanes) != sorted(set(lanes)):
+        yield Finding(last.index, f"{last.out_channels} channels from the bytes of processors {list(lanes)}")
     channel = 0
     for step in evidence.program.unload if outputs.size else ():
         rows = step.address + 4 * step.row_words * np.arange(step.rows)[:, None]

@@ -208,6 +208,8 @@ def test_unload_of_the_wrong_lanes(pingpong, program):
     (step,) = program.unload
     found = violations(pingpong, replace(program, unload=(replace(step, row_words=9),)))
     assert found == [f"program-unload 4: channel 0 from 0x{step.address:08x}"]
+    twice = replace(program, unload=(step, replace(step, lanes=(0,), channel=3)))
+    assert "program-unload 4: 3 channels from the bytes of processors [0, 1, 2, 0]" in violations(pingpong, twice)
 
 
 def test_writes_that_are_too_many(pingpong, program):
