@@ -372,7 +372,7 @@ def test_sample_beyond_the_test_set_is_refused(call, tmp_path):
         (["--optimizer", "Lion"], "there is no optimizer 'Lion'; choose from SGD, Adam"),
         (["--device", "85"], "there is no device '85'; choose from 84, AI84"),
         (["--dataset", "CIFAR"], "there is no data set 'CIFAR'; choose from FashionMNIST, MNIST"),
-        (["--model", "resnet"], "there is no model 'resnet'; choose from ai84net5, ai84net7, ai84netsmall"),
+        (["--model", "resnet"], "there is no model 'resnet'; choose from ai84net5, ai84net5chw, ai84net7"),
     ],
 )
 def test_wrong_options_exit_with_status_2(call, arguments, message):

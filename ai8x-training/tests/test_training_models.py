@@ -17,6 +17,7 @@ def parameter_count(model):
         ("ai84net5", 1, 28, 10, False, 71_158),
         ("ai84net5", 3, 32, 10, False, 72_238),
         ("ai84net5", 3, 32, 10, True, 72_238 + 188),
+        ("ai84net5chw", 3, 32, 10, False, 9 * (3 * 52 + 52 * 52 + 52 * 64 + 64 * 12) + 192 * 10 + 10),
         ("ai84net7", 1, 64, 7, False, 56_152),
         ("ai84netsmall", 1, 28, 10, False, 6_106),
         ("ai84netextrasmall", 1, 28, 10, False, 2_514),
@@ -33,6 +34,7 @@ def test_parameter_counts(name, channels, side, classes, bias, count):
     [
         ("ai84net5", 28, [(60, 28), (60, 16), (56, 8), (12, 4)]),
         ("ai84net5", 32, [(60, 32), (60, 16), (56, 8), (12, 4)]),
+        ("ai84net5chw", 32, [(52, 32), (52, 16), (64, 8), (12, 4)]),
         ("ai84net7", 64, [(15, 64), (30, 32), (60, 16), (30, 8), (30, 4), (30, 4)]),
         ("ai84netsmall", 28, [(16, 28), (16, 16), (12, 4)]),
         ("ai84netextrasmall", 28, [(8, 28), (8, 16), (8, 4)]),
@@ -61,7 +63,8 @@ def test_only_the_first_layer_has_the_doubled_weight_range():
 
 
 def test_records_carry_the_names_of_their_constructors():
-    assert [record.name for record in ai84net.models] == ["ai84net5", "ai84net7", "ai84netsmall", "ai84netextrasmall"]
+    names = ["ai84net5", "ai84net5chw", "ai84net7", "ai84netsmall", "ai84netextrasmall"]
+    assert [record.name for record in ai84net.models] == names
     assert all(record.constructor is getattr(ai84net, record.name) for record in ai84net.models)
 
 
