@@ -11,11 +11,14 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read by numpy: for these sizes, threads double the run time
 
 from izer import listing, output, pipeline
+from izer.checkpoint import read_checkpoint
 from izer.device import DEVICES
-from izer.emit import rtlsim
+from izer.emit import blocklevel, rtlsim
 from izer.emit.embedded import Names
 from izer.errors import IzerError
 from izer.kernelmap import kernel_map
+from izer.program import LOAD_SECTIONS, Options
+from izer.registers import READY_SEL
 from izer.rules import RULES
 
 EXAMPLE = """example:
@@ -24,7 +27,8 @@ EXAMPLE = """example:
       --fc-layer --embedded-code
   ./cnn-run.py demos/FashionMNIST
 
-Without --embedded-code the output is a test for RTL simulation."""
+Without --embedded-code the output is a test for RTL simulation: of the chip with --top-level, else of the accelerator
+alone (block level)."""
 
 
 def integer(text: str) -> int:
@@ -39,10 +43,34 @@ def file_name(text: str) -> str:
     return text
 
 
+def layer_list(text: str) -> frozenset[int]:
+    """Numbers of layers, separated by commas."""
+    return frozenset(int(number) for number in text.split(","))
+
+
+def count(text: str) -> int:
+    """A number from 0."""
+    if int(text) < 0:
+        raise argparse.ArgumentTypeError(f"a number from 0 is wanted, not {text}")
+    return int(text)
+
+
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line; argparse ends the program with status 2 where it is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_network_options(parser)
+    add_code_options(parser)
+    add_file_options(parser)
+    options = parser.parse_args(arguments)
+    problem = contradiction(options)
+    if problem:
+        parser.error(problem)
+    return options
+
+
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    """What to generate from."""
     network = parser.add_argument_group("network")
     network.add_argument("--config-file", required=True, type=Path, metavar="FILE", help="YAML network description")
     network.add_argument("--checkpoint-file", type=Path, metavar="FILE",
@@ -57,16 +85,41 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     network.add_argument("--stop-after", type=int, metavar="N", help="process only layers 0 to N")
     network.add_argument("--overwrite-ok", "--overlap-data", action="store_true",
                          help="allow a layer's output to overwrite its input")
+    network.add_argument("--no-error-stop", action="store_true",
+                         help="the same, with a warning for each layer")
+    network.add_argument("--no-bias", type=layer_list, default=frozenset(), metavar="LIST",
+                         help="leave out the bias of these layers, for example 0,2")
+    network.add_argument("--input-split", type=int, choices=range(1, 65), default=1, metavar="N",
+                         help="only 1: an input in one piece")
+
+
+def add_code_options(parser: argparse.ArgumentParser) -> None:
+    """What the program does."""
     code = parser.add_argument_group("generated code")
     code.add_argument("-e", "--embedded-code", action="store_true", help="a demo for the microcontroller")
     code.add_argument("-f", "--fc-layer", action="store_true",
                       help="add unloading, the software classification layer and softmax (with --embedded-code)")
-    code.add_argument("--top-level", metavar="NAME", help="top level of the test bench, for example cnn")
+    code.add_argument("--top-level", metavar="NAME",
+                      help="top level of the test bench, for example cnn; without it, a block-level test")
     code.add_argument("--prefix", type=file_name, metavar="NAME",
                       help="name of the demo, or first part of the name of the test")
     code.add_argument("--apb-base", type=integer, metavar="N", help="address of the accelerator")
     code.add_argument("--timeout", type=int, default=4, metavar="N",
                       help="simulation time-out in units of 10 ms, 0 for none (default: 4)")
+    code.add_argument("--unload", action="store_true",
+                      help="unload the output to memory without classification layer (with --embedded-code)")
+    verify = code.add_mutually_exclusive_group()
+    verify.add_argument("--verify-writes", action="store_true", help="read back and compare all that is written")
+    verify.add_argument("--verify-kernels", action="store_true", help="the same for the kernels only")
+    code.add_argument("--init-tram", action="store_true", help="clear the TRAM first")
+    code.add_argument("--zero-unused", action="store_true", help="clear the registers of unused layers")
+    code.add_argument("--ready-sel", type=int, choices=range(4), default=READY_SEL, metavar="N",
+                      help="wait states of the bus: 0 none, 1 one, 2 two, 3 four clocks (default: 3)")
+    code.add_argument("--max-checklines", type=count, metavar="N", help="compare only the first N words of the output")
+
+
+def add_file_options(parser: argparse.ArgumentParser) -> None:
+    """Where it goes, what it is called, and what is printed."""
     files = parser.add_argument_group("files")
     files.add_argument("--test-dir", type=Path, metavar="DIR", help="the output goes to a folder in DIR")
     files.add_argument("--c-filename", type=file_name, metavar="NAME",
@@ -76,22 +129,47 @@ def parse(arguments: list[str]) -> argparse.Namespace:
                        help="(sampledata.h)")
     files.add_argument("--runtest-filename", type=file_name, default="run_test.sv", metavar="NAME",
                        help="(run_test.sv)")
+    files.add_argument("--input-filename", type=file_name, default="input", metavar="NAME",
+                       help="block level: memory file with all stores, without .mem (input)")
+    files.add_argument("--output-filename", type=file_name, default="output", metavar="NAME",
+                       help="block level: memory files with the outputs of the layers, without .mem (output)")
     files.add_argument("--autogen", type=Path, default=Path("tests"), metavar="DIR",
-                       help="folder of autogen_list, the list of RTL tests (default: tests)")
+                       help="folder of autogen_list, the list of RTL tests, or None for no list (default: tests)")
     files.add_argument("--queue-name", default="lowp", metavar="NAME", help="regression queue (default: lowp)")
     files.add_argument("-v", "--verbose", action="store_true", help="print registers, kernel map and all values")
+    files.add_argument("-D", "--debug", action="store_true", help="print every bus access with its reason")
+    files.add_argument("--display-checkpoint", action="store_true", help="print shape and range of all weights")
     files.add_argument("-L", "--log", action="store_true", help="write what is printed to a file beside the output")
     files.add_argument("--log-filename", type=file_name, default="log.txt", metavar="NAME", help="(log.txt)")
-    options = parser.parse_args(arguments)
-    needed = ("checkpoint_file", "prefix", "test_dir", "top_level")
+
+
+def contradiction(options: argparse.Namespace) -> str:
+    """What is wrong with options that are right one by one; empty if nothing is."""
+    needed = ("checkpoint_file", "prefix", "test_dir")
     missing = [f"--{name.replace('_', '-')}" for name in needed if getattr(options, name) is None]
     if missing and not options.check:
-        parser.error(f"the following arguments are required, except with --check: {', '.join(missing)}")
-    if options.fc_layer and not options.embedded_code:
-        parser.error("--fc-layer needs --embedded-code")
+        return f"the following arguments are required, except with --check: {', '.join(missing)}"
+    if (options.fc_layer or options.unload) and not options.embedded_code:
+        return f"{'--fc-layer' if options.fc_layer else '--unload'} needs --embedded-code"
     if options.stop_after is not None and options.stop_after < 0:
-        parser.error("--stop-after is the number of a layer, from 0")
-    return options
+        return "--stop-after is the number of a layer, from 0"
+    if options.input_split > 1:
+        return "--input-split: no registers are documented with which a layer reads an image in pieces; leave it out"
+    if (options.verify_writes or options.verify_kernels) and is_block_level(options):
+        return "a block-level test has no program that could read back: add --top-level or --embedded-code"
+    return ""
+
+
+def is_block_level(options: argparse.Namespace) -> bool:
+    """Whether the output is memory files and not C (AI84 hardware reference 7.7)."""
+    return not options.embedded_code and options.top_level is None
+
+
+def program_options(options: argparse.Namespace) -> Options:
+    """What of the program can be chosen. The start is not read back: registers cannot be read while layers run."""
+    sections = LOAD_SECTIONS[:-1] if options.verify_writes else ("load_kernels",) if options.verify_kernels else ()
+    return Options(options.ready_sel, options.init_tram, options.zero_unused, options.max_checklines,
+                   frozenset(sections))
 
 
 def request(options: argparse.Namespace) -> pipeline.Request:
@@ -100,12 +178,21 @@ def request(options: argparse.Namespace) -> pipeline.Request:
     if options.apb_base is not None:
         device = device.at(options.apb_base)
     return pipeline.Request(device, options.config_file, options.checkpoint_file, options.sample_input,
-                            options.fc_layer, options.input_offset, options.stop_after, options.overwrite_ok)
+                            options.fc_layer, options.input_offset, options.stop_after, options.overwrite_ok,
+                            options.no_error_stop, options.no_bias, program_options(options))
+
+
+def checked_model(options: argparse.Namespace) -> pipeline.Model:
+    """The model; broken rules that do not stop are printed."""
+    model = pipeline.build_model(request(options))
+    for violation in model.warnings:
+        print(f"cnn-gen.py: warning: {violation}", file=sys.stderr)
+    return model
 
 
 def check(options: argparse.Namespace) -> None:
     """Check the rules of the device, and say so if all hold."""
-    model = pipeline.build_model(request(options))
+    model = checked_model(options)
     if options.verbose:
         print(kernel_map(model.device, model.network, model.placement))
     if options.checkpoint_file is None:
@@ -114,19 +201,40 @@ def check(options: argparse.Namespace) -> None:
     print(f"{options.config_file}: all {len(RULES)} rules of {model.device.name} hold")
 
 
+def generated_files(
+    options: argparse.Namespace, model: pipeline.Model, title: str, command: str
+) -> dict[str, bytes]:
+    """The files of the chosen kind of output, by name."""
+    if options.embedded_code:
+        names = Names((options.c_filename or "main") + ".c", options.weight_filename, options.sample_filename)
+        return pipeline.embedded_files(model, title, command, names, options.unload)
+    if is_block_level(options):
+        memories = blocklevel.Names(options.input_filename, options.output_filename, options.runtest_filename)
+        return pipeline.blocklevel_files(model, title, command, memories, options.timeout)
+    source = (options.c_filename or "test") + ".c"
+    return pipeline.rtlsim_files(model, title, command, source, options.runtest_filename, options.timeout)
+
+
+def printed(options: argparse.Namespace, model: pipeline.Model) -> str:
+    """What is printed, or goes to the log."""
+    parts = [pipeline.verbose_listing(model) if options.verbose else listing.operation_summary(model.network)]
+    if options.display_checkpoint:
+        parts.append(listing.checkpoint_listing(read_checkpoint(options.checkpoint_file)))
+    if options.debug:
+        lowered = pipeline.embedded_program(model) if options.embedded_code else pipeline.rtlsim_program(model)
+        parts.append(listing.bus_listing(lowered))
+    return "\n".join(parts)
+
+
 def generate(options: argparse.Namespace, command: str) -> None:
     """Generate, write, and say what to do next."""
-    model = pipeline.build_model(request(options))
-    if options.embedded_code:
-        title = options.prefix
-        names = Names((options.c_filename or "main") + ".c", options.weight_filename, options.sample_filename)
-        files = pipeline.embedded_files(model, title, command, names)
-    else:
-        title = rtlsim.test_name(options.prefix, model.network, str(options.test_dir))
-        source = (options.c_filename or "test") + ".c"
-        files = pipeline.rtlsim_files(model, title, command, source, options.runtest_filename, options.timeout)
+    model = checked_model(options)
+    title = options.prefix
+    if not options.embedded_code:
+        title = rtlsim.test_name(title, model.network, str(options.test_dir))
+    files = generated_files(options, model, title, command)
     folder = options.test_dir / title
-    log = pipeline.verbose_listing(model) if options.verbose else listing.operation_summary(model.network)
+    log = printed(options, model)
     if options.log:
         files[options.log_filename] = f"{command}\n\n{log}".encode()
     else:
@@ -135,7 +243,7 @@ def generate(options: argparse.Namespace, command: str) -> None:
     print(f"{folder}: {', '.join(sorted(files))}")
     if options.embedded_code:
         print(f"Next: ./cnn-run.py {shlex.quote(str(folder))}")
-    else:
+    elif options.autogen != Path("None"):
         entry = rtlsim.list_entry(options.top_level, title, options.queue_name)
         output.append_line(options.autogen / "autogen_list", entry)
         print(f"Listed in {options.autogen / 'autogen_list'}: {entry}")

@@ -76,16 +76,17 @@ def read_images(path: Path, shape: tuple[int, int, int]) -> Image:
     return images
 
 
-def build(folder: Path, show: Callable[[str], None], name: Path | None = None) -> Path:
+def build(folder: Path, show: Callable[[str], None], name: Path | None = None, optimize: str = "-O2") -> Path:
     """Run make in the folder and return the program file; `show` gets each line that make prints.
 
-    Raises BuildError with the compiler's messages if that fails; it names the folder, or `name` for a temporary one.
+    `optimize` is the compiler's option. Raises BuildError with the compiler's messages if that fails; it names the
+    folder, or `name` for a temporary one.
     """
     if not shutil.which("make"):
         raise BuildError("make is not installed (Debian: apt install make)")
     # the compiler may be the package ziglang of this Python
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    command = ["make", "--no-print-directory", f"-j{os.cpu_count() or 1}", "all"]
+    command = ["make", "--no-print-directory", f"-j{os.cpu_count() or 1}", f"OPTIMIZE={optimize}", "all"]
     lines = []
     with subprocess.Popen(command, cwd=folder, env={**os.environ, "PATH": path}, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace") as process:

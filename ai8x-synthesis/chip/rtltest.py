@@ -66,7 +66,8 @@ def built(folder: Path, show: Callable[[str], None]) -> Iterator[Path]:
                 shutil.copy(path, temporary)
             except OSError as error:
                 raise FirmwareError(f"{path}: {error.strerror}; generate the folder again") from error
-        yield build(temporary, show, folder)
+        # optimizing one function of thousands of stores takes minutes and brings nothing
+        yield build(temporary, show, folder, "-O0 -fno-sanitize=all")
 
 
 def _program_name(folder: Path) -> str:

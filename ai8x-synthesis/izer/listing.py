@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .checkpoint import Checkpoint
 from .device import Device
 from .kernelmap import kernel_map
 from .network import KERNEL, Layer, Network
@@ -126,6 +127,31 @@ def _values(network: Network, sample: NDArray[np.int8], values: tuple[LayerValue
         if layer.relu:
             yield _array(f"{title} output before activation", value.scaled)
         yield _array(f"{title} output", value.output)
+
+
+def bus_listing(program: Program) -> str:
+    """Every bus access of a program, a line each: kind as in `Access`, address, mask of a read, value, reason."""
+    lines = [f"Program: {section.why}\n" + "".join(_bus_lines(section))
+             for section in (*program.load, program.wait, program.check, program.stop)]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _bus_lines(section: Section) -> Iterator[str]:
+    for operation in section.operations:
+        for access in operation.accesses():
+            mask = f" {access.mask:08x}" if access.kind == "P" else ""
+            yield f"{access.kind} {access.address:08x}{mask} {access.value:08x} // {operation.why}\n"
+
+
+def checkpoint_listing(checkpoint: Checkpoint) -> str:
+    """Names, shapes and ranges of all weights and biases of a checkpoint."""
+    lines = [f"Checkpoint of {checkpoint.arch}"]
+    for layer in [*checkpoint.convolutions, *([checkpoint.fc] if checkpoint.fc else [])]:
+        for kind, values in (("weight", layer.weight), ("bias", layer.bias)):
+            if values is not None:
+                shape = "x".join(map(str, values.shape))
+                lines.append(f"  {layer.name}.{kind}: {shape}, {values.min()} to {values.max()}")
+    return "\n".join(lines) + "\n"
 
 
 def operation_summary(network: Network) -> str:

@@ -67,6 +67,38 @@ class CopyKernels:
 
 
 @dataclass(frozen=True)
+class Fill:
+    """Write the same word to `count` consecutive addresses."""
+
+    address: int
+    value: int
+    count: int
+    why: str
+
+    def accesses(self) -> Iterator[Access]:
+        """The bus accesses in order."""
+        for n in range(self.count):
+            yield Access("W", self.address + 4 * n, 0xFFFFFFFF, self.value)
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Read back what an operation wrote; loading fails unless all words are equal."""
+
+    written: Write | Copy | CopyKernels | Fill
+
+    @property
+    def why(self) -> str:
+        """The reason of what was written."""
+        return self.written.why
+
+    def accesses(self) -> Iterator[Access]:
+        """The bus accesses in order."""
+        for access in self.written.accesses():
+            yield access._replace(kind="P")
+
+
+@dataclass(frozen=True)
 class _Read:
     """Read a word and look at the bits of `mask`."""
 
@@ -105,7 +137,7 @@ class Unload:
     channel: int
 
 
-Operation = Write | Copy | CopyKernels | Wait | Check
+Operation = Write | Copy | CopyKernels | Fill | Verify | Wait | Check
 
 
 @dataclass(frozen=True)
@@ -115,6 +147,11 @@ class Section:
     name: str
     why: str
     operations: tuple[Operation, ...]
+
+    @property
+    def verified(self) -> bool:
+        """Whether the section reads back what it writes, and so can fail."""
+        return any(isinstance(operation, Verify) for operation in self.operations)
 
     def accesses(self) -> Iterator[Access]:
         """The bus accesses in order."""

@@ -1,18 +1,18 @@
 """The whole flow on one page: description, checkpoint and sample to files."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import kernels, listing, program, reference, registers, rules, sampledata
+from . import kernels, listing, program, reference, registers, rules, sampledata, verify
 from .checker import check_program
 from .checkpoint import read_checkpoint, untrained
 from .device import Device
-from .emit import embedded, rtlsim
-from .errors import IzerError, RuleError
+from .emit import blocklevel, embedded, rtlsim
+from .errors import IzerError, RuleError, Violation
 from .network import Network, build_network
 from .operations import CopyKernels, Program
 from .placement import Placement, place_network
@@ -25,6 +25,7 @@ SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 class Request:
     """What to generate from; `stop_after` is the index of the last layer to process (None: all).
 
+    `overwrite_ok` allows output over input, `no_error_stop` makes it a warning; layers `no_bias` are without bias.
     Without a checkpoint the network can only be checked: its channels are those of the description's maps.
     """
 
@@ -36,13 +37,16 @@ class Request:
     input_offset: int = 0
     stop_after: int | None = None
     overwrite_ok: bool = False
+    no_error_stop: bool = False
+    no_bias: frozenset[int] = frozenset()
+    options: program.Options = field(default_factory=program.Options)
 
 
 @dataclass(frozen=True)
 class Model:
     """A network that may be generated: checked, placed, with its sample and all the values that follow from it.
 
-    `waived` are the ids of rules that its programs need not keep.
+    `waived` are the ids of rules that its programs need not keep, `warnings` are broken rules that do not stop.
     """
 
     device: Device
@@ -54,6 +58,8 @@ class Model:
     registers: tuple[registers.RegisterValue, ...]
     classes: tuple[str, ...]
     waived: frozenset[str]
+    warnings: tuple[Violation, ...]
+    options: program.Options
 
     @property
     def scores(self) -> NDArray[np.int16] | None:
@@ -67,17 +73,36 @@ def build_model(request: Request) -> Model:
     weights = read_checkpoint(request.checkpoint_file) if request.checkpoint_file else untrained(description)
     sample = _sample(request, description)
     net = build_network(description, weights, sample.data.shape, _layer_count(request, description), request.fc_layer)
+    net = _without_bias(net, request.no_bias)
     placed = place_network(request.device, description, net, request.input_offset)
     subject = rules.Subject(request.device, description, weights, request.fc_layer, net, placed, sample.data)
-    waived = frozenset({"overlap", "program-overlap"} if request.overwrite_ok else ())
+    waived = _waived(request)
     violations = rules.check(subject, waived)
     if violations:
         raise RuleError(violations)
+    warnings = tuple(rules.check(subject)) if request.no_error_stop else ()
     data = sample.data.astype(np.int8)
     return Model(
         request.device, net, placed, sample, data, reference.run_network(net, data),
         tuple(registers.layer_registers(request.device, net, placed)), _classes(description, sample), waived,
+        warnings, request.options,
     )  # fmt: skip
+
+
+def _waived(request: Request) -> frozenset[str]:
+    """The ids of the rules that may be broken, as the user wants it."""
+    overlap = ("overlap", "program-overlap") if request.overwrite_ok or request.no_error_stop else ()
+    unchecked = () if request.options.max_checks is None else ("program-check-all",)
+    return frozenset((*overlap, *unchecked))
+
+
+def _without_bias(network: Network, layers: frozenset[int]) -> Network:
+    """The network in which the named layers have no bias."""
+    unknown = sorted(layers - set(range(len(network.layers))))
+    if unknown:
+        raise IzerError(f"{network.path}: --no-bias {unknown[0]}: the last layer is {len(network.layers) - 1}.")
+    return replace(network, layers=tuple(replace(layer, bias=None) if layer.index in layers else layer
+                                         for layer in network.layers))  # fmt: skip
 
 
 def _layer_count(request: Request, description: Description) -> int | None:
@@ -119,7 +144,7 @@ def _lower(model: Model, kernel_copies: Iterator[CopyKernels]) -> Program:
     first = model.placement.layers[0]
     inputs = sampledata.input_copies(model.device, model.network, first, model.data)
     lowered = program.lower(model.device, model.network, model.placement, model.registers, kernel_copies, inputs,
-                            model.values[-1].output)  # fmt: skip
+                            model.values[-1].output, model.options)  # fmt: skip
     found = check_program(model.device, model.network, model.data, lowered)
     violations = [violation for violation in found if violation.rule not in model.waived]
     if violations:
@@ -129,19 +154,24 @@ def _lower(model: Model, kernel_copies: Iterator[CopyKernels]) -> Program:
 
 def embedded_program(model: Model) -> Program:
     """The program of the embedded style: whole mask RAMs are copied from arrays."""
-    return _lower(model, kernels.kernel_arrays(model.device, model.network, model.placement))
+    lowered = _lower(model, kernels.kernel_arrays(model.device, model.network, model.placement))
+    return verify.read_back(lowered, model.options.verify)
 
 
 def rtlsim_program(model: Model) -> Program:
-    """The program of the RTL simulation style: only programmed mask RAM columns are written."""
-    return _lower(model, kernels.kernel_stores(model.device, model.network, model.placement))
+    """The program of the RTL simulation style: only programmed mask RAM columns are written, each store is verified."""
+    lowered = _lower(model, kernels.kernel_stores(model.device, model.network, model.placement))
+    return verify.read_back(verify.split_copies(lowered), model.options.verify) if model.options.verify else lowered
 
 
-def embedded_files(model: Model, title: str, command: str, names: embedded.Names) -> dict[str, bytes]:
-    """The files of an embedded demo by name."""
+def embedded_files(
+    model: Model, title: str, command: str, names: embedded.Names, unload: bool = False
+) -> dict[str, bytes]:
+    """The files of an embedded demo by name; it unloads its output for the classification layer, or with `unload`."""
     inputs = sampledata.input_arrays(model.network, model.placement.layers[0])
     return embedded.emit(embedded.Demo(model.device, title, command, model.network, embedded_program(model),
-                                       model.sample, inputs, model.scores, model.classes), names)  # fmt: skip
+                                       model.sample, inputs, model.scores, model.classes,
+                                       unload or model.network.fc is not None), names)  # fmt: skip
 
 
 def rtlsim_files(
@@ -149,6 +179,14 @@ def rtlsim_files(
 ) -> dict[str, bytes]:
     """The files of an RTL simulation test by name."""
     return rtlsim.emit(rtlsim.Test(title, command, model.network, rtlsim_program(model), timeout), source, runtest)
+
+
+def blocklevel_files(
+    model: Model, title: str, command: str, names: blocklevel.Names, timeout: int
+) -> dict[str, bytes]:
+    """The files of a block-level test by name."""
+    outputs = program.layer_checks(model.device, model.network, model.placement, model.values)
+    return blocklevel.emit(blocklevel.Test(title, command, rtlsim_program(model), outputs, timeout), names)
 
 
 def verbose_listing(model: Model) -> str:

@@ -1,6 +1,8 @@
 """The list of bus operations that runs a network once (AI84 hardware reference, chapter 7)."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,43 +10,82 @@ from numpy.typing import NDArray
 from .device import Device
 from .memory import displaced, output_word, quads
 from .network import Layer, Network
-from .operations import Check, Copy, CopyBytes, CopyKernels, Operation, Program, Section, Unload, Wait, Write
+from .operations import Check, Copy, CopyBytes, CopyKernels, Fill, Operation, Program, Section, Unload, Wait, Write
 from .placement import LayerPlace, Placement
-from .registers import DONE, GO, SLAVE, SRAM_CONTROL, STOP, RegisterValue
+from .reference import LayerValues
+from .registers import DONE, ENABLE, READY_SEL, SLAVE, SRAM_CONTROL, RegisterValue
+
+LOAD_SECTIONS = ("cnn_init", "load_kernels", "load_bias", "cnn_configure", "load_input", "cnn_start")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be chosen of a program; nothing of it changes what the network computes.
+
+    `ready_sel` (0 to 3) are the wait states of the bus, `max_checks` limits the words that are compared (None: all),
+    `verify` names the load sections that read back what they wrote.
+    """
+
+    ready_sel: int = READY_SEL
+    init_tram: bool = False
+    zero_unused: bool = False
+    max_checks: int | None = None
+    verify: frozenset[str] = frozenset()
+
+    @property
+    def stopped(self) -> int:
+        """CTL of a group that is stopped (7.3)."""
+        return self.ready_sel << 1
 
 
 def lower(
     device: Device, network: Network, placement: Placement, registers: Iterable[RegisterValue],
     kernels: Iterable[CopyKernels], inputs: Iterable[Copy], output: NDArray[np.int8],
+    options: Options = Options(),
 ) -> Program:
-    """The program for one run; `output` int8 [C, H, W] is the known answer of the last layer."""
+    """The program for one run, before anything is read back; `output` int8 [C, H, W] is the last layer's answer."""
     layer, place = network.layers[-1], placement.layers[-1]
     load: list[tuple[str, str, Iterable[Operation]]] = [
-        ("cnn_init", "Reset the state machines", _init(device, placement, len(network.layers))),
+        ("cnn_init", "Reset the state machines", _init(device, placement, len(network.layers), options)),
         ("load_kernels", "Load the weights into the mask RAMs", kernels),
         ("load_bias", "Load the bias RAMs", _bias(device, network, placement)),
-        ("cnn_configure", "Configure the layers", _configure(device, registers)),
+        ("cnn_configure", "Configure the layers", [
+            *_configure(device, registers), *_unused_layers(device, placement, len(network.layers), options)]),
         ("load_input", "Load the network input into data memory", inputs),
-        ("cnn_start", "Start the slave groups, then the master", _start(device, placement)),
+        ("cnn_start", "Start the slave groups, then the master", _start(device, placement, options)),
     ]
     return Program(
         load=tuple(Section(name, why, tuple(operations)) for name, why, operations in load),
         wait=Section("cnn_wait", "Wait until the last layer has finished",
                      (Wait(device.group(0), DONE, DONE, "completion flag"),)),
         check=Section("cnn_check", "Compare the output of the last layer with the known answer",
-                      tuple(_checks(device, layer, place, output))),
+                      tuple(islice(_checks(device, layer, place, output), options.max_checks))),
         stop=Section("cnn_stop", "Stop all groups, which clears the completion flag",
-                     tuple(Write(device.group(g), STOP, f"CTL, group {g}") for g in placement.groups)),
+                     tuple(Write(device.group(g), options.stopped, f"CTL, group {g}") for g in placement.groups)),
         unload=tuple(_unload(device, layer, place)),
     )  # fmt: skip
 
 
-def _init(device: Device, placement: Placement, layers: int) -> Iterator[Write]:
-    """Unused groups off, then the global registers of the used groups (7.3)."""
+def layer_checks(
+    device: Device, network: Network, placement: Placement, values: Iterable[LayerValues]
+) -> tuple[Section, ...]:
+    """The output of every layer where that layer writes it; a later layer may overwrite it."""
+    return tuple(
+        Section(f"check_{layer.index}", f"Output of layer {layer.index}",
+                tuple(_checks(device, layer, place, value.output)))
+        for layer, place, value in zip(network.layers, placement.layers, values, strict=True)
+    )  # fmt: skip
+
+
+def _init(device: Device, placement: Placement, layers: int, options: Options) -> Iterator[Write | Fill]:
+    """Unused groups off, then TRAM (7.5) and the global registers of the used groups (7.3)."""
     for group in sorted(set(range(device.groups)) - set(placement.groups)):
         yield Write(device.group(group), 0, f"CTL, group {group} is not used")
     for group in placement.groups:
-        yield Write(device.group(group), STOP, f"CTL, group {group}")
+        if options.init_tram:
+            words = device.group_processors * device.tram_stride // 4
+            yield Fill(device.tram_entry(group, 0, 0), 0, words, f"TRAM, group {group}")
+        yield Write(device.group(group), options.stopped, f"CTL, group {group}")
         yield Write(device.group(group) + 4, SRAM_CONTROL, "SRAM control")
         yield Write(device.group(group) + 8, layers - 1, "LCNT_MAX: layers - 1")
 
@@ -68,12 +109,22 @@ def _configure(device: Device, registers: Iterable[RegisterValue]) -> Iterator[W
                     f"group {r.group}, layer {r.layer}, {r.name}: {r.meaning}")
 
 
-def _start(device: Device, placement: Placement) -> Iterator[Write]:
+def _unused_layers(device: Device, placement: Placement, layers: int, options: Options) -> Iterator[Fill]:
+    """Zeros in the registers of the layers above the last one; register 2 is not implemented (3.9)."""
+    if options.zero_unused and layers < device.max_layers:
+        for group in placement.groups:
+            for number in (0, 1, *range(3, 13)):
+                yield Fill(device.layer_register(group, number, layers), 0, device.max_layers - layers,
+                           f"group {group}, register {number} of unused layers")
+
+
+def _start(device: Device, placement: Placement, options: Options) -> Iterator[Write]:
     """Slaves wait for the master, the lowest used group, which starts them all (7.4)."""
     master, *slaves = placement.groups
     for group in slaves:
-        yield Write(device.group(group), GO | SLAVE | master << 9, f"CTL, group {group} waits for the master")
-    yield Write(device.group(master), GO, f"CTL, group {master} is the master")
+        yield Write(device.group(group), options.stopped | ENABLE | SLAVE | master << 9,
+                    f"CTL, group {group} waits for the master")
+    yield Write(device.group(master), options.stopped | ENABLE, f"CTL, group {master} is the master")
 
 
 def _checks(device: Device, layer: Layer, place: LayerPlace, output: NDArray[np.int8]) -> Iterator[Check]:

@@ -7,8 +7,8 @@ from .device import Device
 from .network import Layer, Network
 from .placement import LayerPlace, Placement, first_bit
 
-STOP = 0x006  # CTL: two bits of wait states, not enabled (7.3)
-GO = 0x007
+ENABLE = 0x001  # CTL: run
+READY_SEL = 3  # CTL, bits 2:1: wait states of the bus (3.1, 7.3)
 SLAVE = 0x800  # CTL: synchronised by another group
 DONE = 0x1000  # CTL: completion flag
 SRAM_CONTROL = 0x40E  # timing of the SRAM macros, without effect on results (3.1)

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..device import Device
 from ..network import Network
-from ..operations import Copy, CopyBytes, CopyKernels, Program
+from ..operations import Copy, CopyBytes, CopyKernels, Fill, Operation, Program, Verify, Write
 from ..sampledata import InputArray, Sample
 from .ctext import decimals, environment, hex_bytes, hex_words, network_summary
 
@@ -40,6 +40,7 @@ class Demo:
     inputs: tuple[InputArray, ...]
     scores: NDArray[np.int16] | None
     classes: tuple[str, ...]
+    unload: bool
 
 
 def interleave(weights: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -76,16 +77,64 @@ def emit(demo: Demo, names: Names) -> dict[str, bytes]:
 def _blocks(demo: Demo) -> Mapping[str, object]:
     """What the template loops over."""
     sections = {section.name: section for section in demo.program.load}
+    operations = [operation for section in demo.program.load for operation in section.operations]
     return {
         "summary": network_summary(demo.network),
         "sections": sections,
-        "kernels": sections["load_kernels"].operations,
-        "biases": sections["load_bias"].operations,
-        "inputs": sections["load_input"].operations,
+        "kernels": _arrays(sections["load_kernels"].operations),
+        "biases": _arrays(sections["load_bias"].operations),
+        "inputs": _arrays(sections["load_input"].operations),
         "loads": [section for section in demo.program.load if section.operations],
+        "statement": _statement,
+        "helpers": {_helper(operation) for operation in operations},
         "outputs": demo.network.outputs,
         "fc": demo.network.fc,
     }
+
+
+def _arrays(operations: Iterable[Operation]) -> list[Copy | CopyKernels]:
+    """The operations that copy an array."""
+    return [operation for operation in operations if isinstance(operation, Copy | CopyKernels)]
+
+
+def _helper(operation: Operation) -> str:
+    """The C function that does an operation; empty for one that is a statement of its own."""
+    match operation:
+        case Verify(Fill()):
+            return "filled_words"
+        case Verify(Copy() | CopyKernels() as written):
+            return _helper(written).replace("copy", "same")
+        case CopyKernels():
+            return "copy_kernels"
+        case CopyBytes():
+            return "copy_bytes"
+        case Copy():
+            return "copy_words"
+        case Fill():
+            return "fill_words"
+    return ""
+
+
+def _statement(operation: Operation) -> str:
+    """An operation of a load section as C."""
+    match operation:
+        case Write(address, value):
+            return f"*(volatile uint32_t *) 0x{address:08x} = 0x{value:08x}; // {operation.why}"
+        case Verify(Write(address, value)):
+            return f"if (*(volatile uint32_t *) 0x{address:08x} != 0x{value:08x}) return CNN_FAIL;"
+        case Verify(written):
+            return f"if (!{_helper(operation)}({_arguments(written)})) return CNN_FAIL;"
+    return f"{_helper(operation)}({_arguments(operation)}); // {operation.why}"
+
+
+def _arguments(operation: Operation) -> str:
+    """Where to, from where or what, and how many."""
+    match operation:
+        case Copy(name, address) | CopyKernels(name, address):
+            return f"0x{address:08x}, {name}, COUNT({name})"
+        case Fill(address, value, count):
+            return f"0x{address:08x}, 0x{value:08x}, {count}"
+    raise TypeError(f"{type(operation).__name__} is no operation of a load section")
 
 
 def _defines(title: str, demo: Demo, defines: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..network import Network
-from ..operations import Program
+from ..operations import Program, Verify
 from .ctext import environment, network_summary
 
 MAX_NAME = 245  # characters of base directory plus name, below the limits of file systems
@@ -46,17 +46,26 @@ def emit(test: Test, source: str, runtest: str) -> dict[str, bytes]:
 
 
 def _stores(program: Program) -> Iterator[str]:
-    """The body of cnn_load(): every bus write as one statement."""
+    """The body of cnn_load(): every bus access as one statement."""
     for section in program.load:
         if section.operations:
             yield f"\n  // {section.why}"
         for operation in section.operations:
+            if isinstance(operation, Verify):
+                yield from _comparisons(operation)
+                continue
             accesses = list(operation.accesses())
             if len(accesses) > 1:
                 yield f"  // {operation.why}"
             comment = f" // {operation.why}" if len(accesses) == 1 else ""
             for access in accesses:
                 yield f"  *((volatile uint32_t *) 0x{access.address:08x}) = 0x{access.value:08x};{comment}"
+
+
+def _comparisons(operation: Verify) -> Iterator[str]:
+    for access in operation.accesses():
+        yield (f"  if ((*((volatile uint32_t *) 0x{access.address:08x})) != 0x{access.value:08x}) return 0; "
+               f"// read back: {operation.why}")  # fmt: skip
 
 
 def _run_test(test: Test, source: str, runtest: str) -> str:
@@ -66,6 +75,6 @@ def _run_test(test: Test, source: str, runtest: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def list_entry(top_level: str, name: str, queue: str) -> str:
-    """The line of the list of tests (7.7)."""
-    return f"tests/{top_level}/{name}/run_test:{queue}"
+def list_entry(top_level: str | None, name: str, queue: str) -> str:
+    """The line of the list of tests; `top_level` is None in block-level mode (7.7)."""
+    return "/".join(filter(None, ["tests", top_level, name, f"run_test:{queue}"]))
