@@ -25,6 +25,7 @@ NAMES = Names("main.c", "weights.h", "sampledata.h")
 READ_BACK = Options(verify=frozenset(LOAD_SECTIONS[:-1]))
 ALL = Options(ready_sel=1, init_tram=True, zero_unused=True, verify=frozenset(LOAD_SECTIONS[:-1]))
 CASE = CASES / "valid" / "bias_groups"  # kernels, biases and data in all groups
+SMALL = CASES / "valid" / "bias_rounding"  # one layer with bias
 
 
 def model_with(options: Options, folder: Path = CASE, **more: object) -> pipeline.Model:
@@ -144,7 +145,7 @@ class ForgetfulChip(Chip):
 
 def firmware(folder: Path, options: Options) -> tuple[Path, Program]:
     """A compiled demo, and its program."""
-    model = model_with(options)
+    model = model_with(options, SMALL)
     folder.mkdir()
     for name, content in pipeline.embedded_files(model, "demo", "test", NAMES).items():
         (folder / name).write_bytes(content)
@@ -201,7 +202,7 @@ def cnn_gen(folder: Path, *options: str, case: Path = CASE) -> subprocess.Comple
 def test_rtl_test_with_all_options_passes_and_notices_a_wrong_word(tmp_path):
     options = ("--top-level", "cnn", "--verify-writes", "--zero-unused", "--ready-sel", "0", "--no-bias", "0",
                "--max-checklines", "5", "--autogen", "None")  # fmt: skip
-    done = cnn_gen(tmp_path, *options)
+    done = cnn_gen(tmp_path, *options, case=SMALL)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["out"]  # no list of tests
     (test,) = (tmp_path / "out").iterdir()
