@@ -19,7 +19,6 @@ class Device:
     register_stride: int
     tram: int
     tram_stride: int
-    tram_entries: int
     mask_ram: int
     mask_ram_stride: int
     mask_columns: int
@@ -87,7 +86,6 @@ AI84 = Device(
     register_stride=0x80,
     tram=0x800,  # 2.1, 2.2
     tram_stride=0x400,
-    tram_entries=256,
     mask_ram=0x4800,
     mask_ram_stride=0x800,
     mask_columns=128,

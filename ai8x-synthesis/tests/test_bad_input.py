@@ -122,11 +122,11 @@ HOSTILE = [
 PLAIN = [[], {}, 5, {"state_dict": 5}, {"state_dict": {}, "arch": "x"}, {"state_dict": {"a": 1}}]
 
 
-def hostile_checkpoint(dice: random.Random) -> Inputs:
+def hostile_checkpoint(dice: random.Random, folder: Path) -> Inputs:
     """Pickle streams that call something, or that hold something else than a checkpoint."""
     inputs = good()
     name = dice.choice(HOSTILE)
-    call = f"c{name}\n(S'touch /tmp/never'\ntR.".encode()
+    call = f"c{name}\n(S'touch {folder}/created'\ntR.".encode()
     inner = f"(dS'state_dict'\nc{name}\n(S'x'\ntRs.".encode()
     chosen = dice.choice([call, inner, pickle.dumps(dice.choice(PLAIN))])
     inputs.checkpoint = dice.choice([zipped(chosen), chosen])
@@ -176,7 +176,7 @@ KINDS: dict[str, tuple[int, Callable[[random.Random, Path], Inputs]]] = {
     "wrong value": (400, lambda dice, _: wrong_value(dice)),
     "encoding": (150, lambda dice, _: encoding(dice)),
     "broken checkpoint": (350, lambda dice, _: broken_checkpoint(dice)),
-    "hostile checkpoint": (150, lambda dice, _: hostile_checkpoint(dice)),
+    "hostile checkpoint": (150, hostile_checkpoint),
     "other weights": (250, other_weights),
     "mixed cases": (100, lambda dice, _: mixed_cases(dice)),
     "bad sample": (150, lambda dice, _: bad_sample(dice)),
@@ -212,6 +212,7 @@ def test_bad_input_gives_a_message_and_leaves_nothing_behind(kind, tmp_path, cap
         assert "Traceback" not in errors
         assert output.exists() == (status == 0)
         accepted += status == 0
+    assert not (tmp_path / "created").exists()  # no checkpoint has run a command
     assert accepted < 0.6 * count  # most changes matter; some are in comments, or give an equal network
 
 
