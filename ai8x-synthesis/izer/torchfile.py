@@ -183,6 +183,9 @@ def _read_zip(stream: BinaryIO) -> Any:
 def _read_legacy(stream: BinaryIO) -> Any:
     """The stream layout until 2020: magic, protocol, system information, content, storage keys, then raw storages."""
     stream.seek(0)
+    if stream.read(2) == b"PK":
+        raise pickle.UnpicklingError("a zip file whose end is missing: it is truncated; copy it again")
+    stream.seek(0)
     storages: dict[str, Storage] = {}
 
     def load() -> Any:

@@ -160,6 +160,13 @@ def test_damaged_files_are_read_or_refused_but_never_crash(tmp_path, data, zippe
         assert str(error).startswith(str(tmp_path / "damaged.pth.tar"))
 
 
+def test_a_truncated_zip_file_is_called_truncated(tmp_path):
+    whole = save(tmp_path / "c.pth.tar", CONTENT, True).read_bytes()
+    (tmp_path / "cut.pth.tar").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(IzerError, match="a zip file whose end is missing: it is truncated"):
+        torchfile.read(tmp_path / "cut.pth.tar")
+
+
 def test_missing_file_and_unwritable_folder_are_one_message(tmp_path):
     with pytest.raises(IzerError, match="cannot read the checkpoint: No such file"):
         torchfile.read(tmp_path / "missing")
