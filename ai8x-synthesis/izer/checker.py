@@ -28,6 +28,7 @@ from .evidence import (
 )
 from .network import Layer, Network
 from .operations import Program
+from .yamlcfg import NETWORK_INPUT
 
 READY = 0x006  # CTL: wait states (3.1)
 SLAVE = 0x800
@@ -280,18 +281,31 @@ def bias(evidence: Evidence) -> Iterator[Finding]:
 
 @program_rule("program-input", "6.1, 6.2")
 def network_input(evidence: Evidence) -> Iterator[Finding]:
-    """The processors of layer 0 find the network input, every channel and pixel, in their data memory instances."""
-    for trace in evidence.memory.layers[:1]:
+    """The processors that read the network input find it, every channel and pixel, in their data memory instances."""
+    for trace in (trace for trace in evidence.memory.layers if NETWORK_INPUT in trace.run.layer.sources):
         loaded = evidence.image.data(evidence.image.words)[trace.bytes_read // 4] >> 8 * (trace.bytes_read % 4) & 0xFF
-        due = evidence.data.reshape(len(evidence.data), -1).view(np.uint8)
-        yield from _wrong_bytes(evidence, trace, (loaded != due) | (trace.found != trace.due))
+        wrong = (loaded != _input_bytes(evidence, trace)) | (trace.found != trace.due)
+        wrong &= trace.due == lifetimes.LOADED
+        yield from _wrong_bytes(evidence, trace, wrong)
+
+
+def _input_bytes(evidence: Evidence, trace: lifetimes.LayerTrace) -> NDArray[np.uint8]:
+    """The bytes [channel, pixel] of the network input that a layer reads, and 0 for what it reads from layers."""
+    due = np.zeros(trace.due.shape, np.uint8)
+    channel = 0
+    for source in trace.run.layer.sources:
+        count, height, width = evidence.network.delivered(source)
+        if source == NETWORK_INPUT:
+            due[channel : channel + count] = evidence.data.reshape(count, height * width).view(np.uint8)
+        channel += count
+    return due
 
 
 @program_rule("program-read", "1.1, 1.5, 6.1")
 def read(evidence: Evidence) -> Iterator[Finding]:
-    """Every processor finds in its own data memory instance what the layer before wrote for its input channel."""
-    for trace in evidence.memory.layers[1:]:
-        yield from _wrong_bytes(evidence, trace, trace.found != trace.due)
+    """Every processor finds in its own data memory instance what an earlier layer wrote for its input channel."""
+    for trace in evidence.memory.layers:
+        yield from _wrong_bytes(evidence, trace, (trace.due != lifetimes.LOADED) & (trace.found != trace.due))
 
 
 def _wrong_bytes(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +97,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def untrained(description: Description) -> Checkpoint:
     """Weights of 0 for a network that is only described; its channels are counted from the maps of processors.
 
-    The output channels of the last layer are those of `output_map` or `output_processors`; 1 where neither is given.
+    The output channels of a layer that no other reads are those of `output_map` or `output_processors`; 1 where
+    neither is given.
     """
-    maps = [layer.output_processors or following.processors for layer, following in pairwise(description.layers)]
-    maps.append(description.output_map or description.layers[-1].output_processors or 1)
+    maps = []
+    for n, layer in enumerate(description.layers):
+        reader = description.reader(n)
+        maps.append(layer.output_processors or (1 if reader is None else description.layers[reader].processors))
+    maps[-1] = description.output_map or maps[-1]
     shapes = [(outputs.bit_count(), layer.processors.bit_count(), *((9,) if layer.op == "conv1d" else (3, 3)))
               for layer, outputs in zip(description.layers, maps, strict=True)]  # fmt: skip
     layers = tuple(LayerWeights(f"layer {n}", np.zeros(shape, np.int8), None) for n, shape in enumerate(shapes))

@@ -36,7 +36,7 @@ class Evidence:
         """The layers as group 0, the master, decodes them."""
         registers = self.image.layer_registers
         inputs = [_enabled(registers[:, ENA, layer.index]) for layer in self.network.layers]
-        outputs = [*inputs[1:], _unloaded(self.device, self.program)]
+        outputs = [*_read_from(self.network, inputs), _unloaded(self.device, self.program)]
         chw = self.network.data_format == "chw"
         return tuple(_decode(layer, registers[0, :, layer.index], inputs[layer.index], outputs[layer.index],
                              chw and layer.index == 0) for layer in self.network.layers)  # fmt: skip
@@ -50,6 +50,15 @@ class Evidence:
 def _enabled(registers: NDArray[np.int64]) -> tuple[int, ...]:
     """Processors, counted through all groups, that ENA of the groups enables (3.7)."""
     return tuple(np.flatnonzero(registers[:, None] >> np.arange(16) & 1).tolist())
+
+
+def _read_from(network: Network, inputs: list[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
+    """Of every layer but the last: the processors with which the first layer that reads it reads its channels."""
+    for layer in network.layers[:-1]:
+        reader = next(later for later in network.layers if layer.index in later.sources)
+        before = reader.sources[: reader.sources.index(layer.index)]
+        first = sum(network.delivered(source)[0] for source in before)
+        yield inputs[reader.index][first : first + layer.out_channels]
 
 
 def _unloaded(device: Device, program: Program) -> tuple[int, ...]:

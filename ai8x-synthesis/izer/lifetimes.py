@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .busimage import BusImage
 from .device import Device
 from .network import Layer, Network
+from .yamlcfg import NETWORK_INPUT
 
 NEVER = -1  # nothing has written the byte
 WASTE = -2  # hardware wrote it, but not for a channel: dummy masks, the rest of a word, extra words of 4x4 pooling
@@ -81,8 +82,8 @@ class MemoryTrace:
 
 
 def output_numbers(network: Network, index: int) -> NDArray[np.int64]:
-    """The numbers of a layer's output values, [channel, pixel]; `index` -1 is the network input, which has LOADED."""
-    if index < 0:
+    """The numbers of a layer's output values, [channel, pixel]; the network input has LOADED."""
+    if index == NETWORK_INPUT:
         channels, height, width = network.input_shape
         return np.full((channels, height * width), LOADED, np.int64)
     sizes = [layer.out_channels * layer.out_height * layer.out_width for layer in network.layers]
@@ -130,8 +131,9 @@ def _traces(
         owners[words] = block
         touched = np.zeros(len(owners), np.bool_)
         touched[read // 4] = True
-        yield LayerTrace(run, read, found, output_numbers(network, run.layer.index - 1),
-                         np.unique(words[touched[words]]), _leaves(device, run, words.shape[1]))  # fmt: skip
+        due = np.concatenate([output_numbers(network, source) for source in run.layer.sources])
+        yield LayerTrace(run, read, found, due, np.unique(words[touched[words]]),
+                         _leaves(device, run, words.shape[1]))  # fmt: skip
 
 
 def _bytes_read(device: Device, run: LayerRun) -> NDArray[np.int64]:

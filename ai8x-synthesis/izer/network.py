@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .checkpoint import Checkpoint, LayerWeights
 from .errors import RuleError, Violation
-from .yamlcfg import Description, LayerDescription
+from .yamlcfg import NETWORK_INPUT, Description, LayerDescription
 
 KERNEL = 3
 
@@ -22,12 +22,14 @@ class Layer:
     Sizes are in pixels, before pooling; `pool` is "max", "avg" or "" (then pool_size 0, pool_stride 1). A layer with
     the operation "conv1d" (kernel 9, stride 3) runs on the same engine: its samples are an image of three columns,
     padded by `pad` / 3 rows above and below, and its kernel is the 3x3 kernel row by row (AI84 hardware reference
-    12.6). The shape of an illegal layer is computed all the same, so that every rule can report on it.
+    12.6). `sources` are the layers whose outputs it reads, channel after channel; NETWORK_INPUT is the network input.
+    The shape of an illegal layer is computed all the same, so that every rule can report on it.
     """
 
     index: int
     name: str
     line: int
+    sources: tuple[int, ...]
     op: str
     in_channels: int
     height: int
@@ -98,6 +100,13 @@ class Network:
         last = self.layers[-1]
         return last.out_channels * last.out_height * last.out_width
 
+    def delivered(self, source: int) -> tuple[int, int, int]:
+        """The shape [C, H, W] of a layer's output, or of the network input."""
+        if source == NETWORK_INPUT:
+            return self.input_shape
+        layer = self.layers[source]
+        return layer.out_channels, layer.out_height, layer.out_width
+
 
 def build_network(
     description: Description, checkpoint: Checkpoint, input_shape: tuple[int, int, int],
@@ -111,23 +120,27 @@ def build_network(
     if not checkpoint.convolutions:
         raise RuleError([Violation("layer-count", "A checkpoint has a convolution per layer of the description.",
                                    "none", "", None, checkpoint.path)])
-    _, height, width = input_shape
     built: list[Layer] = []
+    sizes = {NETWORK_INPUT: input_shape[1:]}
     for described, weights in list(zip(description.layers, checkpoint.convolutions, strict=False))[:layers]:
-        built.append(_layer(len(built), described, weights, height, width))
-        height, width = built[-1].out_height, built[-1].out_width
+        sources = description.sources(len(built))
+        built.append(_layer(len(built), described, weights, sources, described.in_dim or sizes[sources[0]]))
+        sizes[len(built) - 1] = (built[-1].out_height, built[-1].out_width)
     return Network(description.path, description.arch, description.dataset, input_shape,
                    description.layers[0].data_format or "hwc", tuple(built), checkpoint.fc if fc else None)
 
 
-def _layer(index: int, described: LayerDescription, weights: LayerWeights, height: int, width: int) -> Layer:
+def _layer(
+    index: int, described: LayerDescription, weights: LayerWeights, sources: tuple[int, ...], size: tuple[int, ...]
+) -> Layer:
+    height, width = size
     pool = "max" if described.max_pool else "avg" if described.avg_pool else ""
     if described.op == "conv1d":
         height, width = height * width // KERNEL, KERNEL
     pad = described.pad if described.pad is not None else 0 if described.op == "conv1d" else 1
     outputs, inputs = weights.weight.shape[:2]
     return Layer(
-        index, weights.name, described.line, described.op, inputs, height, width, pool,
+        index, weights.name, described.line, sources, described.op, inputs, height, width, pool,
         described.max_pool or described.avg_pool, described.pool_stride if pool else 1, pad,
         described.activate == "relu", weights.weight.reshape(outputs, inputs, KERNEL, KERNEL), weights.bias,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .device import Device
 from .network import Layer, Network
-from .yamlcfg import Description
+from .yamlcfg import NETWORK_INPUT, Description
 
 
 def set_bits(bitmap: int) -> list[int]:
@@ -81,23 +81,24 @@ def place_network(device: Device, description: Description, network: Network, in
     columns = list(_kernel_columns(processors, maps))
     biases = _bias_places(device, network.layers, processors, [count for _, count in columns])
     places = []
-    in_offset = input_offset
+    offsets = {NETWORK_INPUT: input_offset}  # where every layer's output begins
     for n, (bias, described) in enumerate(zip(biases, description.layers, strict=False)):
+        in_offset = offsets[description.sources(n)[0]] if described.in_offset is None else described.in_offset
         places.append(LayerPlace(processors[n], maps[n], in_offset, described.out_offset, *columns[n], bias))
-        in_offset = described.out_offset
+        offsets[n] = described.out_offset
     return Placement(tuple(places), groups_of(device, [*processors, *maps]))
 
 
 def output_maps(description: Description, network: Network) -> list[int]:
     """Output map of every layer of the network.
 
-    By default the processors of the next layer; of the last layer of the description its lowest Cout bits. `output_map`
-    is the map of the last processed layer, also when processing stops early (11.1).
+    By default the processors of the layer that reads it; where there is none, its lowest Cout bits. `output_map` is
+    the map of the last processed layer, also when processing stops early (11.1).
     """
     maps = []
-    following = [layer.processors for layer in description.layers[1:]]
     for layer, described in zip(network.layers, description.layers, strict=False):
-        default = following[layer.index] if layer.index < len(following) else (1 << layer.out_channels) - 1
+        reader = description.reader(layer.index)
+        default = (1 << layer.out_channels) - 1 if reader is None else description.layers[reader].processors
         maps.append(described.output_processors or default)
     if description.output_map is not None:
         maps[-1] = description.output_map

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .checkpoint import LayerWeights
 from .network import KERNEL, Layer, Network
+from .yamlcfg import NETWORK_INPUT
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,10 @@ def run_layer(layer: Layer, data: NDArray[np.int8]) -> LayerValues:
 
 def run_network(network: Network, sample: NDArray[np.int8]) -> tuple[LayerValues, ...]:
     """The values of all layers for the network input int8 [C, H, W]."""
-    values = []
-    data = sample
+    values: list[LayerValues] = []
     for layer in network.layers:
-        values.append(run_layer(layer, data))
-        data = values[-1].output
+        inputs = [sample if source == NETWORK_INPUT else values[source].output for source in layer.sources]
+        values.append(run_layer(layer, np.concatenate(inputs)))
     return tuple(values)
 
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from .checkpoint import Checkpoint
 from .device import Device
 from .errors import Violation
-from .memory import input_region, output_region
+from .memory import Region, input_region, output_region
 from .network import Layer, Network
-from .placement import LayerPlace, Placement
-from .yamlcfg import Description
+from .placement import LayerPlace, Placement, set_bits
+from .yamlcfg import NETWORK_INPUT, Description
 
 
 @dataclass(frozen=True)
@@ -111,13 +111,53 @@ def layer_count(subject: Subject) -> Iterator[Finding]:
 
 @rule("channels-chain", "1.2, 12.3")
 def channels_chain(subject: Subject) -> Iterator[Finding]:
-    """A layer has as many input channels as the layer before has output channels, the first as many as the input."""
-    delivered = subject.network.input_shape[0]
+    """A layer has as many input channels as the layers that it reads have output channels, or the network input."""
     for layer in subject.network.layers:
+        delivered = sum(subject.network.delivered(source)[0] for source in layer.sources)
         if layer.in_channels != delivered:
             yield Finding(layer.index, "processors", f"{layer.in_channels} in the checkpoint's {layer.name}, "
                           f"{delivered} delivered")
-        delivered = layer.out_channels
+
+
+@rule("channels-given", "11.3, 12.3")
+def channels_given(subject: Subject) -> Iterator[Finding]:
+    """`in_channels` and `out_channels`, where given, are those of the checkpoint."""
+    for layer in subject.network.layers:
+        described = subject.description.layers[layer.index]
+        for key, given, found in (("in_channels", described.in_channels, layer.in_channels),
+                                  ("out_channels", described.out_channels, layer.out_channels)):  # fmt: skip
+            if given not in (None, found):
+                yield Finding(layer.index, key, f"{given}, but {found} in the checkpoint's {layer.name}")
+
+
+@rule("unread", "11.3")
+def unread(subject: Subject) -> Iterator[Finding]:
+    """The output of every layer but the last is read by a later layer."""
+    read = {source for layer in subject.network.layers for source in layer.sources}
+    for layer in subject.network.layers[:-1]:
+        if layer.index not in read:
+            yield Finding(layer.index, "processors", f"layer {layer.index} is read by none",
+                          "Name it in `in_sequences` of a later layer, or remove it.")
+
+
+@rule("in-sizes", "11.3")
+def in_sizes(subject: Subject) -> Iterator[Finding]:
+    """Layers that are read together have outputs of the same size."""
+    for layer in subject.network.layers:
+        sizes = {source: subject.network.delivered(source)[1:] for source in layer.sources}
+        if len(set(sizes.values())) > 1:
+            listed = ", ".join(f"{height}x{width}" for height, width in sizes.values())
+            yield Finding(layer.index, "in_sequences", listed)
+
+
+@rule("in-dim", "6.1, 11.3")
+def in_dim(subject: Subject) -> Iterator[Finding]:
+    """`in_dim` has as many pixels as the layer's input: they are read in order, with other rows and columns."""
+    for layer in subject.network.layers:
+        given = subject.description.layers[layer.index].in_dim
+        _, height, width = subject.network.delivered(layer.sources[0])
+        if given and given[0] * given[1] != height * width:
+            yield Finding(layer.index, "in_dim", f"{given[0]}x{given[1]} for {height}x{width} pixels")
 
 
 @rule("layers-max", "9.1")
@@ -151,8 +191,8 @@ def conv1d(subject: Subject) -> Iterator[Finding]:
     A one-dimensional convolution has kernel 9, stride 3, padding 0, 3 or 6, no pooling, and an input whose length is a
     multiple of 3; any other has kernel 3x3 and stride 1.
     """
-    _, height, width = subject.network.input_shape
     for layer in subject.network.layers:
+        _, height, width = subject.network.delivered(layer.sources[0])
         described = subject.description.layers[layer.index]
         flat = layer.op == "conv1d"
         kernels = subject.checkpoint.convolutions[layer.index].weight.shape[2:]
@@ -166,7 +206,6 @@ def conv1d(subject: Subject) -> Iterator[Finding]:
             yield Finding(layer.index, f"{layer.pool}_pool", f"{layer.pool} pooling")
         if flat and height * width % 3:
             yield Finding(layer.index, "op", f"length {height * width}")
-        height, width = layer.out_height, layer.out_width
 
 
 @rule("pool-size", "9.1, 9.2")
@@ -214,7 +253,7 @@ def pool4_last(subject: Subject) -> Iterator[Finding]:
 def avg4_relu(subject: Subject) -> Iterator[Finding]:
     """4x4 average pooling needs the output of a layer with ReLU, or its sum exceeds the accumulator."""
     for layer in subject.network.layers:
-        rectified = layer.index > 0 and subject.network.layers[layer.index - 1].relu
+        rectified = all(source >= 0 and subject.network.layers[source].relu for source in layer.sources)
         if layer.pool == "avg" and layer.pool_size == 4 and not rectified:
             yield Finding(layer.index, "avg_pool", "signed data")
 
@@ -240,10 +279,13 @@ def counter(subject: Subject) -> Iterator[Finding]:
 
 @rule("data-format", "6.2, 9.2")
 def data_format(subject: Subject) -> Iterator[Finding]:
-    """`data_format` is the format of the network input; it can be given in the first layer only."""
-    for index, layer in enumerate(subject.description.layers):
-        if index and layer.data_format:
-            yield Finding(index, "data_format", f"`{layer.data_format}` in layer {index}", "Remove it.")
+    """`data_format` is the format of the network input; only the first layer has it and can read a CHW input."""
+    for layer in subject.network.layers[1:]:
+        if NETWORK_INPUT in layer.sources and subject.network.data_format == "chw":
+            yield Finding(layer.index, "in_sequences", "a CHW network input", "Use `data_format: hwc` in layer 0.")
+    for index, described in enumerate(subject.description.layers):
+        if index and described.data_format:
+            yield Finding(index, "data_format", f"`{described.data_format}` in layer {index}", "Remove it.")
 
 
 @rule("popcount-in", "9.2, 3.8")
@@ -260,7 +302,9 @@ def popcount_out(subject: Subject) -> Iterator[Finding]:
     """The number of set bits in the output map must equal the number of output channels of the layer."""
     last = subject.network.layers[-1].index
     for layer, place in subject.places:
-        explicit = subject.description.layers[layer.index].output_processors or layer.index == last
+        reader = subject.description.reader(layer.index)
+        joined = reader is not None and len(subject.description.sources(reader)) > 1
+        explicit = subject.description.layers[layer.index].output_processors or layer.index == last or joined
         if explicit and place.output_map.bit_count() != layer.out_channels:
             whole = layer.index == last and subject.description.output_map is not None
             yield Finding(layer.index, "output_map" if whole else "output_processors",
@@ -269,13 +313,29 @@ def popcount_out(subject: Subject) -> Iterator[Finding]:
 
 @rule("map-chain", "9.2")
 def map_chain(subject: Subject) -> Iterator[Finding]:
-    """`output_processors` of an inner layer equals `processors` of the next layer, which reads what this one writes."""
-    for layer in subject.network.layers[:-1]:
-        written = subject.placement.layers[layer.index].output_map
-        read = subject.placement.layers[layer.index + 1].processors
-        if written != read:
-            yield Finding(layer.index, "output_processors", f"0x{written:016x}, but the next layer reads 0x{read:016x}",
-                          "Leave it out.")
+    """`processors` of a layer are the output maps of the layers that it reads, one after the other."""
+    places = subject.placement.layers
+    for layer, place in subject.places:
+        if layer.index == 0:
+            continue
+        maps = [places[0].processors if source == NETWORK_INPUT else places[source].output_map
+                for source in layer.sources]  # fmt: skip
+        if [bit for bitmap in maps for bit in set_bits(bitmap)] != set_bits(place.processors):
+            written = ", ".join(f"0x{bitmap:016x}" for bitmap in maps)
+            yield Finding(layer.index, "processors", f"0x{place.processors:016x} reads {written}",
+                          "Leave out `output_processors` of the layer before, or make it the same.")
+
+
+@rule("in-offset", "6.1, 9.2, 11.3")
+def in_offset(subject: Subject) -> Iterator[Finding]:
+    """A layer reads at `in_offset` what the layers before wrote at their `out_offset`."""
+    places = subject.placement.layers
+    for layer, place in subject.places:
+        for source in layer.sources:
+            written = places[0].in_offset if source == NETWORK_INPUT else places[source].out_offset
+            if place.in_offset != written:
+                given = "the network input is" if source == NETWORK_INPUT else f"layer {source} writes"
+                yield Finding(layer.index, "in_offset", f"0x{place.in_offset:x}, but {given} at 0x{written:x}")
 
 
 @rule("chw-instance", "6.2, 9.2")
@@ -344,14 +404,28 @@ def capacity_out(subject: Subject) -> Iterator[Finding]:
 
 @rule("overlap", "6.4, 9.2")
 def overlap(subject: Subject) -> Iterator[Finding]:
-    """The output of a layer must not overwrite its input in the same data memory instance."""
+    """The output of a layer must not overwrite its input, or what a later layer reads, in the same memory instance."""
     for layer, place in subject.places:
-        read, written = input_region(layer, place, subject.data_format(layer)), output_region(layer, place)
-        if read.overlaps(written):
-            instance = min(read.instances & written.instances)
-            yield Finding(layer.index, "out_offset", f"input words {read.words.start}-{read.words.stop - 1}, output "
-                          f"words {written.words.start}-{written.words.stop - 1} of instance {instance}",
-                          "Alternate out_offset between 0 and 0x2000 from layer to layer.")
+        written = output_region(layer, place)
+        for reader, read in _still_needed(subject, layer.index):
+            if read.overlaps(written):
+                instance = min(read.instances & written.instances)
+                whose = "input" if reader == layer.index else f"input of layer {reader}"
+                yield Finding(layer.index, "out_offset", f"{whose} words {read.words.start}-{read.words.stop - 1}, "
+                              f"output words {written.words.start}-{written.words.stop - 1} of instance {instance}",
+                              "Alternate out_offset between 0 and 0x2000 from layer to layer.")
+
+
+def _still_needed(subject: Subject, index: int) -> Iterator[tuple[int, Region]]:
+    """What a layer and the layers after it read of what there is before it runs: reader, region."""
+    places = subject.placement.layers
+    for layer, place in list(subject.places)[index:]:
+        read = input_region(layer, place, subject.data_format(layer))
+        for source in layer.sources:
+            if source < index:
+                written = places[0].processors if source == NETWORK_INPUT else places[source].output_map
+                instances = frozenset(bit // 4 for bit in set_bits(written))
+                yield layer.index, Region(read.instances & instances, read.words)
 
 
 @rule("mask-ram", "4.3, 9.1")

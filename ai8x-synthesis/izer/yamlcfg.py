@@ -1,7 +1,7 @@
 """YAML network description to a typed description with line numbers (grammar: AI84 hardware reference 11)."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from .errors import IzerError, RuleError, Violation
 
 MAX_FILE_BYTES = 1 << 20  # a description has a few lines per layer; anything larger is not one
 MASK64 = (1 << 64) - 1
+NETWORK_INPUT = -1  # in `in_sequences`: the network input
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,10 @@ SUPPORTED_DATASETS: Mapping[str, Dataset] = {
 
 @dataclass(frozen=True)
 class LayerDescription:
-    """One layer as written; None stands for a key that is absent. `lines` maps keys to lines of the file."""
+    """One layer as written; None stands for a key that is absent. `lines` maps keys to lines of the file.
+
+    `in_sequences` are indices of layers in processing order, and NETWORK_INPUT.
+    """
 
     line: int
     processors: int
@@ -53,6 +57,11 @@ class LayerDescription:
     op: str = "conv2d"
     kernel_size: str | int | None = None
     stride: int | None = None
+    in_offset: int | None = None
+    in_channels: int | None = None
+    in_dim: tuple[int, int] | None = None
+    out_channels: int | None = None
+    in_sequences: tuple[int, ...] | None = None
     lines: Mapping[str, int] = field(default_factory=dict)
 
     def line_of(self, key: str) -> int:
@@ -69,7 +78,19 @@ class Description:
     dataset: str
     layers: tuple[LayerDescription, ...]
     output_map: int | None = None
+    weights: str | None = None
+    bias: str | None = None
     lines: Mapping[str, int] = field(default_factory=dict)
+
+    def sources(self, index: int) -> tuple[int, ...]:
+        """The layers whose outputs, one after the other, are a layer's input: by default the layer before."""
+        given = self.layers[index].in_sequences
+        return (index - 1,) if given is None else given
+
+    def reader(self, index: int) -> int | None:
+        """The first later layer that reads a layer's output; None if there is none."""
+        later = range(index + 1, len(self.layers))
+        return next((n for n in later if index in self.sources(n)), None)
 
 
 # A parser takes the YAML value and returns the checked value, or raises ValueError with what the key must be.
@@ -98,6 +119,37 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError("a text")
     return value
+
+
+def _positive(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError("an integer from 1")
+    return value
+
+
+def _square(value: Any) -> int:
+    """A size, or two equal ones: pooling is square on AI84 (11.3)."""
+    sides = value if isinstance(value, list) else [value]
+    if len(sides) > 2 or not sides or any(isinstance(n, bool) or not isinstance(n, int) for n in sides):
+        raise ValueError("an integer, or two equal ones")
+    if sides[0] != sides[-1]:
+        raise ValueError("an integer, or two equal ones: pooling is square")
+    return int(sides[0])
+
+
+def _dimensions(value: Any) -> tuple[int, int]:
+    sides = value if isinstance(value, list) else [value, 1]
+    if len(sides) != 2 or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sides):
+        raise ValueError("a list of rows and columns, or a length")
+    return (sides[0], sides[1])
+
+
+def _sequences(value: Any) -> tuple[int, ...]:
+    """Sequence numbers of layers; _in_order() turns them into indices."""
+    listed = [NETWORK_INPUT if n == "input" else n for n in (value if isinstance(value, list) else [value])]
+    if not listed or any(isinstance(n, bool) or not isinstance(n, int) or not -1 <= n <= 31 for n in listed):
+        raise ValueError("an earlier layer's sequence number, -1 or `input` for the network input, or a list of them")
+    return tuple(listed)
 
 
 def _choice(**names: str | None) -> Parser:
@@ -132,6 +184,8 @@ GLOBAL_KEYS: Mapping[str, Parser] = {
     "dataset": _text,
     "layers": lambda value: value,
     "output_map": _map64,
+    "weights": _text,
+    "bias": _text,
 }
 LAYER_KEYS: Mapping[str, tuple[str, Parser]] = {  # YAML key: field, parser
     "sequence": ("sequence", _sequence),
@@ -139,9 +193,9 @@ LAYER_KEYS: Mapping[str, tuple[str, Parser]] = {  # YAML key: field, parser
     "output_processors": ("output_processors", _map64),
     "out_offset": ("out_offset", _integer),
     "pad": ("pad", _integer),
-    "max_pool": ("max_pool", _integer),
-    "avg_pool": ("avg_pool", _integer),
-    "pool_stride": ("pool_stride", _integer),
+    "max_pool": ("max_pool", _square),
+    "avg_pool": ("avg_pool", _square),
+    "pool_stride": ("pool_stride", _square),
     "activate": ("activate", _choice(relu="relu", none=None)),
     "activation": ("activate", _choice(relu="relu", none=None)),
     "data_format": ("data_format", _choice(chw="chw", big="chw", hwc="hwc", little="hwc")),
@@ -152,6 +206,11 @@ LAYER_KEYS: Mapping[str, tuple[str, Parser]] = {  # YAML key: field, parser
     "convolution": ("op", OPERATION),
     "kernel_size": ("kernel_size", _kernel_size),
     "stride": ("stride", _one_of(1, 3)),
+    "in_offset": ("in_offset", _integer),
+    "in_channels": ("in_channels", _positive),
+    "in_dim": ("in_dim", _dimensions),
+    "out_channels": ("out_channels", _positive),
+    "in_sequences": ("in_sequences", _sequences),
 }
 
 
@@ -171,7 +230,8 @@ def read_description(path: Path) -> Description:
     if violations:
         raise RuleError(violations)
     lines = {key: _line(node) for key, node in entries.items()}
-    return Description(str(path), values["arch"], values["dataset"], layers, values.get("output_map"), lines)
+    return Description(str(path), values["arch"], values["dataset"], layers, values.get("output_map"),
+                       values.get("weights"), values.get("bias"), lines)
 
 
 def _compose(path: Path) -> tuple[yaml.Node | None, Callable[[yaml.Node], Any]]:
@@ -273,6 +333,7 @@ def _layer(
         return None
     values: dict[str, Any] = {}
     lines: dict[str, int] = {}
+    written: set[str] = set()
     for key, value_node in _entries(node, path, number, violations):
         if key not in LAYER_KEYS:
             violations.append(Violation("unknown-layer-key", "Only documented keys are allowed in a layer.",
@@ -280,6 +341,11 @@ def _layer(
                                         f"{path}:{_line(value_node)}"))
             continue
         name, parser = LAYER_KEYS[key]
+        if name in values and key not in written:
+            violations.append(Violation("key-synonyms", "A setting is written once, under one of its names.",
+                                        f"`{key}` sets `{name}` again", "Remove one.", number,
+                                        f"{path}:{_line(value_node)}"))
+        written.add(key)
         values[name] = _parse(key, parser, value_node, construct, number, path, violations)
         lines[name] = _line(value_node)
     if "processors" not in values:
@@ -304,4 +370,22 @@ def _in_order(
                                         f"{position} in lines {ordered[position].line} and {layer.line}", "",
                                         None, f"{path}:{layer.line}"))
         ordered[position] = layer
-    return tuple(ordered[position] for position in sorted(ordered))
+    positions = sorted(ordered)
+    return tuple(replace(ordered[position], in_sequences=_indices(ordered[position], n, positions, path, violations))
+                 for n, position in enumerate(positions))  # fmt: skip
+
+
+def _indices(
+    layer: LayerDescription, index: int, positions: list[int], path: str, violations: list[Violation]
+) -> tuple[int, ...] | None:
+    """`in_sequences` as indices of layers in processing order."""
+    if layer.in_sequences is None:
+        return None
+    known = {NETWORK_INPUT: NETWORK_INPUT} | {position: n for n, position in enumerate(positions[:index])}
+    unknown = [number for number in layer.in_sequences if number not in known]
+    if unknown:
+        violations.append(Violation("in-sequences", "A layer reads the outputs of layers that run before it.",
+                                    f"sequence {unknown[0]}", "Use -1 for the network input.", index,
+                                    f"{path}:{layer.line_of('in_sequences')}"))
+        return None
+    return tuple(known[number] for number in layer.in_sequences)
