@@ -11,7 +11,6 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read by numpy: for these sizes, threads double the run time
 
 from izer import listing, output, pipeline
-from izer.checkpoint import read_checkpoint
 from izer.device import DEVICES
 from izer.emit import blocklevel, rtlsim
 from izer.emit.embedded import Names
@@ -79,6 +78,10 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
                          help="only check the rules of the device, and write nothing; works without a checkpoint too")
     network.add_argument("--sample-input", type=Path, metavar="FILE",
                          help="sample, a NumPy file of integers [C, H, W] (default: samples/sample_DATASET.npy)")
+    network.add_argument("--seed", type=int, metavar="N",
+                         help="random weights from this seed instead of a checkpoint, and a random sample")
+    network.add_argument("--fixed-input", action="store_true",
+                         help="input of the words 0x55555555 and 0xaaaaaaaa in turn (with --embedded-code)")
     network.add_argument("--device", type=int, choices=DEVICES, default=84, help="device (default: 84)")
     network.add_argument("--input-offset", type=integer, default=0, metavar="N",
                          help="byte offset of the network input in data memory (default: 0)")
@@ -113,6 +116,8 @@ def add_code_options(parser: argparse.ArgumentParser) -> None:
     verify.add_argument("--verify-kernels", action="store_true", help="the same for the kernels only")
     code.add_argument("--init-tram", action="store_true", help="clear the TRAM first")
     code.add_argument("--zero-unused", action="store_true", help="clear the registers of unused layers")
+    code.add_argument("--write-zero-registers", action="store_true",
+                      help="write registers whose value is 0 too: always so, accepted for older scripts")
     code.add_argument("--ready-sel", type=int, choices=range(4), default=READY_SEL, metavar="N",
                       help="wait states of the bus: 0 none, 1 one, 2 two, 3 four clocks (default: 3)")
     code.add_argument("--max-checklines", type=count, metavar="N", help="compare only the first N words of the output")
@@ -138,6 +143,12 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--queue-name", default="lowp", metavar="NAME", help="regression queue (default: lowp)")
     files.add_argument("-v", "--verbose", action="store_true", help="print registers, kernel map and all values")
     files.add_argument("-D", "--debug", action="store_true", help="print every bus access with its reason")
+    files.add_argument("--debug-computation", action="store_true",
+                       help="print the sums of every layer after every input channel")
+    files.add_argument("--log-intermediate", action="store_true",
+                       help="write the output of every layer to a memory file, as in a block-level test")
+    files.add_argument("--log-pooling", action="store_true",
+                       help="write the input of every layer with pooling, before and after it, as CSV")
     files.add_argument("--display-checkpoint", action="store_true", help="print shape and range of all weights")
     files.add_argument("-L", "--log", action="store_true", help="write what is printed to a file beside the output")
     files.add_argument("--log-filename", type=file_name, default="log.txt", metavar="NAME", help="(log.txt)")
@@ -145,12 +156,18 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
 
 def contradiction(options: argparse.Namespace) -> str:
     """What is wrong with options that are right one by one; empty if nothing is."""
-    needed = ("checkpoint_file", "prefix", "test_dir")
+    needed = ("prefix", "test_dir")
     missing = [f"--{name.replace('_', '-')}" for name in needed if getattr(options, name) is None]
     if missing and not options.check:
         return f"the following arguments are required, except with --check: {', '.join(missing)}"
     if (options.fc_layer or options.unload) and not options.embedded_code:
         return f"{'--fc-layer' if options.fc_layer else '--unload'} needs --embedded-code"
+    if options.fixed_input and not options.embedded_code:
+        return "--fixed-input needs --embedded-code"
+    if options.seed is not None and (options.checkpoint_file or options.seed < 0):
+        return "--seed is a number from 0, and replaces --checkpoint-file"
+    if options.seed is not None and options.fc_layer:
+        return "--seed makes the weights of convolutions only; leave out --fc-layer"
     if options.stop_after is not None and options.stop_after < 0:
         return "--stop-after is the number of a layer, from 0"
     if options.input_split > 1:
@@ -179,7 +196,8 @@ def request(options: argparse.Namespace) -> pipeline.Request:
         device = device.at(options.apb_base)
     return pipeline.Request(device, options.config_file, options.checkpoint_file, options.sample_input,
                             options.fc_layer, options.input_offset, options.stop_after, options.overwrite_ok,
-                            options.no_error_stop, options.no_bias, program_options(options))
+                            options.no_error_stop, options.no_bias, options.seed, options.fixed_input, options.check,
+                            program_options(options))
 
 
 def checked_model(options: argparse.Namespace) -> pipeline.Model:
@@ -195,7 +213,7 @@ def check(options: argparse.Namespace) -> None:
     model = checked_model(options)
     if options.verbose:
         print(kernel_map(model.device, model.network, model.placement))
-    if options.checkpoint_file is None:
+    if options.checkpoint_file is None and options.seed is None:
         print(f"{options.config_file}: checked without a checkpoint: channels are counted from the maps, "
               f"{model.network.layers[-1].out_channels} in the last layer")
     print(f"{options.config_file}: all {len(RULES)} rules of {model.device.name} hold")
@@ -215,11 +233,19 @@ def generated_files(
     return pipeline.rtlsim_files(model, title, command, source, options.runtest_filename, options.timeout)
 
 
+def additional_files(options: argparse.Namespace, model: pipeline.Model) -> dict[str, bytes]:
+    """Files that are written on request, by name."""
+    files = pipeline.intermediate_files(model, options.output_filename) if options.log_intermediate else {}
+    return files | (pipeline.pooling_files(model) if options.log_pooling else {})
+
+
 def printed(options: argparse.Namespace, model: pipeline.Model) -> str:
     """What is printed, or goes to the log."""
     parts = [pipeline.verbose_listing(model) if options.verbose else listing.operation_summary(model.network)]
     if options.display_checkpoint:
-        parts.append(listing.checkpoint_listing(read_checkpoint(options.checkpoint_file)))
+        parts.append(listing.checkpoint_listing(model.weights))
+    if options.debug_computation:
+        parts.append(listing.computation_listing(model.network, model.values))
     if options.debug:
         lowered = pipeline.embedded_program(model) if options.embedded_code else pipeline.rtlsim_program(model)
         parts.append(listing.bus_listing(lowered))
@@ -232,7 +258,7 @@ def generate(options: argparse.Namespace, command: str) -> None:
     title = options.prefix
     if not options.embedded_code:
         title = rtlsim.test_name(title, model.network, str(options.test_dir))
-    files = generated_files(options, model, title, command)
+    files = generated_files(options, model, title, command) | additional_files(options, model)
     folder = options.test_dir / title
     log = printed(options, model)
     if options.log:

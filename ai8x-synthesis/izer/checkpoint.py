@@ -79,23 +79,28 @@ def read_checkpoint(path: Path) -> Checkpoint:
     tensors = state_dict(content, path)
     if not isinstance(content.get("arch"), str):
         raise IzerError(f"{path}: a checkpoint names its network in `arch`; this does not.")
-    violations = [v for name, value in tensors.items() if (v := _check(name, value, str(path)))]
+    return named_weights(str(path), content["arch"], tensors)
+
+
+def named_weights(path: str, arch: str, tensors: Mapping[str, NDArray[Any]]) -> Checkpoint:
+    """Pair the tensors, by name, to layers in their order. Raises RuleError as read_checkpoint() does."""
+    violations = [v for name, value in tensors.items() if (v := _check(name, value, path))]
     layers = list(weighted_modules(tensors))
     fc = [pair for pair in layers if is_fc(pair[0])]
     if len(fc) > 1:
         violations.append(Violation("fc-single", "A network has at most one classification layer.",
-                                    f"{len(fc)} of them", "", None, str(path)))
+                                    f"{len(fc)} of them", "", None, path))
     if violations:
         raise RuleError(violations)
     return Checkpoint(
-        str(path), content["arch"],
+        path, arch,
         tuple(_layer(tensors, *pair) for pair in layers if not is_fc(pair[0])),
         _layer(tensors, *fc[0]) if fc else None,
     )  # fmt: skip
 
 
-def untrained(description: Description) -> Checkpoint:
-    """Weights of 0 for a network that is only described; its channels are counted from the maps of processors.
+def layer_shapes(description: Description) -> list[tuple[int, ...]]:
+    """The shapes of the weights of a network that is only described; channels are counted from the processor maps.
 
     The output channels of a layer that no other reads are those of `output_map` or `output_processors`; 1 where
     neither is given.
@@ -105,9 +110,14 @@ def untrained(description: Description) -> Checkpoint:
         reader = description.reader(n)
         maps.append(layer.output_processors or (1 if reader is None else description.layers[reader].processors))
     maps[-1] = description.output_map or maps[-1]
-    shapes = [(outputs.bit_count(), layer.processors.bit_count(), *((9,) if layer.op == "conv1d" else (3, 3)))
-              for layer, outputs in zip(description.layers, maps, strict=True)]  # fmt: skip
-    layers = tuple(LayerWeights(f"layer {n}", np.zeros(shape, np.int8), None) for n, shape in enumerate(shapes))
+    return [(outputs.bit_count(), layer.processors.bit_count(), *((9,) if layer.op == "conv1d" else (3, 3)))
+            for layer, outputs in zip(description.layers, maps, strict=True)]  # fmt: skip
+
+
+def untrained(description: Description) -> Checkpoint:
+    """Weights of 0 for a network that is only described."""
+    shapes = enumerate(layer_shapes(description))
+    layers = tuple(LayerWeights(f"layer {n}", np.zeros(shape, np.int8), None) for n, shape in shapes)
     return Checkpoint("no checkpoint", description.arch, layers, None)
 
 

@@ -13,7 +13,7 @@ from .kernelmap import kernel_map
 from .network import KERNEL, Layer, Network
 from .operations import Program, Section, Write
 from .placement import Placement, groups_of
-from .reference import LayerValues
+from .reference import LayerValues, partial_sums
 from .registers import RegisterValue
 
 
@@ -127,6 +127,15 @@ def _values(network: Network, sample: NDArray[np.int8], values: tuple[LayerValue
         if layer.relu:
             yield _array(f"{title} output before activation", value.scaled)
         yield _array(f"{title} output", value.output)
+
+
+def computation_listing(network: Network, values: tuple[LayerValues, ...]) -> str:
+    """The sums of all layers, without bias, after every input channel."""
+    return "".join(
+        _array(f"Layer {layer.index}: sums after input channel {channel}", sums)
+        for layer, value in zip(network.layers, values, strict=True)
+        for channel, sums in enumerate(partial_sums(layer, value.pooled))
+    )
 
 
 def bus_listing(program: Program) -> str:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import kernels, listing, program, reference, registers, rules, sampledata, verify
+from . import kernels, listing, program, reference, registers, rules, sampledata, testweights, verify
 from .checker import check_program
-from .checkpoint import read_checkpoint, untrained
+from .checkpoint import Checkpoint, read_checkpoint, untrained
 from .device import Device
-from .emit import blocklevel, embedded, rtlsim
+from .emit import blocklevel, embedded, layerfiles, rtlsim
 from .errors import IzerError, RuleError, Violation
 from .network import Network, build_network
 from .operations import CopyKernels, Program
@@ -26,7 +26,9 @@ class Request:
     """What to generate from; `stop_after` is the index of the last layer to process (None: all).
 
     `overwrite_ok` allows output over input, `no_error_stop` makes it a warning; layers `no_bias` are without bias.
-    Without a checkpoint the network can only be checked: its channels are those of the description's maps.
+    `seed` makes random weights, and a random sample if none is named; `fixed_input` replaces the sample by the words
+    0x55555555 and 0xaaaaaaaa in turn. With `check_only` no weights are needed: the channels are those of the
+    description's maps.
     """
 
     device: Device
@@ -39,6 +41,9 @@ class Request:
     overwrite_ok: bool = False
     no_error_stop: bool = False
     no_bias: frozenset[int] = frozenset()
+    seed: int | None = None
+    fixed_input: bool = False
+    check_only: bool = False
     options: program.Options = field(default_factory=program.Options)
 
 
@@ -50,6 +55,7 @@ class Model:
     """
 
     device: Device
+    weights: Checkpoint
     network: Network
     placement: Placement
     sample: sampledata.Sample
@@ -70,7 +76,7 @@ class Model:
 def build_model(request: Request) -> Model:
     """Read, check, place and compute. Raises IzerError; RuleError names every broken rule."""
     description = read_description(request.config_file)
-    weights = read_checkpoint(request.checkpoint_file) if request.checkpoint_file else untrained(description)
+    weights = _weights(request, description)
     sample = _sample(request, description)
     net = build_network(description, weights, sample.data.shape, _layer_count(request, description), request.fc_layer)
     net = _without_bias(net, request.no_bias)
@@ -83,7 +89,7 @@ def build_model(request: Request) -> Model:
     warnings = tuple(rules.check(subject)) if request.no_error_stop else ()
     data = sample.data.astype(np.int8)
     return Model(
-        request.device, net, placed, sample, data, reference.run_network(net, data),
+        request.device, weights, net, placed, sample, data, reference.run_network(net, data),
         tuple(registers.layer_registers(request.device, net, placed)), _classes(description, sample), waived,
         warnings, request.options,
     )  # fmt: skip
@@ -125,8 +131,31 @@ def _classes(description: Description, sample: sampledata.Sample) -> tuple[str, 
     return classes
 
 
+def _weights(request: Request, description: Description) -> Checkpoint:
+    """The weights: random ones, a checkpoint's, a test network's, or none where the network is only checked."""
+    if request.seed is not None:
+        return testweights.random_weights(description, request.seed)
+    if request.checkpoint_file:
+        return read_checkpoint(request.checkpoint_file)
+    if description.arch.lower() == testweights.TEST_ARCH:
+        return testweights.read_test_weights(description)
+    if request.check_only:
+        return untrained(description)
+    raise IzerError(f"{description.path}: the weights of {description.arch} come from a quantized checkpoint: name it "
+                    f"with --checkpoint-file, or try the network with random weights, --seed 1. Only `arch: "
+                    f"{testweights.TEST_ARCH}` has weights of its own.")
+
+
 def _sample(request: Request, description: Description) -> sampledata.Sample:
-    """The sample that is named, or the one of the data set; where there is no checkpoint either, a black image."""
+    """The sample of the request; with `fixed_input` its values are replaced."""
+    found = _named_sample(request, description)
+    if request.fixed_input:
+        return sampledata.fixed_pattern(found.data.shape, description.layers[0].data_format or "hwc")
+    return found
+
+
+def _named_sample(request: Request, description: Description) -> sampledata.Sample:
+    """The sample that is named, or the one of the data set; where there are no weights either, a black image."""
     if request.sample_input:
         return sampledata.read_sample(request.sample_input)
     dataset = description.dataset.lower()
@@ -134,8 +163,11 @@ def _sample(request: Request, description: Description) -> sampledata.Sample:
         raise IzerError(f"{description.path}:{description.lines['dataset']}: `dataset` is one of "
                         f"{', '.join(SUPPORTED_DATASETS)}; given {description.dataset}. "
                         "For other data, name a sample with --sample-input.")
-    if request.checkpoint_file is None:
-        return sampledata.Sample("", np.full(SUPPORTED_DATASETS[dataset].shape, -128, np.int64), None)
+    shape = SUPPORTED_DATASETS[dataset].shape
+    if request.seed is not None:
+        return sampledata.Sample("", np.random.default_rng(request.seed).integers(-128, 128, shape), None)
+    if request.checkpoint_file is None and request.check_only:
+        return sampledata.Sample("", np.full(shape, -128, np.int64), None)
     return sampledata.read_sample(SAMPLES / f"sample_{dataset}.npy")
 
 
@@ -187,6 +219,17 @@ def blocklevel_files(
     """The files of a block-level test by name."""
     outputs = program.layer_checks(model.device, model.network, model.placement, model.values)
     return blocklevel.emit(blocklevel.Test(title, command, rtlsim_program(model), outputs, timeout), names)
+
+
+def intermediate_files(model: Model, name: str) -> dict[str, bytes]:
+    """The expected words of all layers by name of file."""
+    outputs = program.layer_checks(model.device, model.network, model.placement, model.values)
+    return layerfiles.memory_files(outputs, name)
+
+
+def pooling_files(model: Model) -> dict[str, bytes]:
+    """The inputs of layers with pooling, before and after it, by name of file."""
+    return layerfiles.pooling_files(model.network, model.values)
 
 
 def verbose_listing(model: Model) -> str:

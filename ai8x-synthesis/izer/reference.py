@@ -4,6 +4,7 @@ Numbers are sections of the AI84 hardware reference. Sums are formed in double p
 products exactly (|sum| <= 64 * 9 * 128 * 128 + 128 < 2**53) and is the fastest exact matrix product that numpy has.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,9 @@ from .yamlcfg import NETWORK_INPUT
 
 @dataclass(frozen=True)
 class LayerValues:
-    """All values of one layer: pooled input and output are int8 [C, H, W], the accumulator is int64 [C, H, W]."""
+    """All values of one layer: the accumulator is int64 [C, H, W], the others are int8 [C, H, W]."""
 
+    input: NDArray[np.int8]
     pooled: NDArray[np.int8]
     accumulator: NDArray[np.int64]
     scaled: NDArray[np.int8]
@@ -67,7 +69,16 @@ def run_layer(layer: Layer, data: NDArray[np.int8]) -> LayerValues:
     if layer.bias is not None:
         accumulator = accumulator + layer.bias.astype(np.int64)[:, None, None]
     scaled = scale(accumulator)
-    return LayerValues(pooled, accumulator, scaled, np.maximum(scaled, 0) if layer.relu else scaled)
+    return LayerValues(image, pooled, accumulator, scaled, np.maximum(scaled, 0) if layer.relu else scaled)
+
+
+def partial_sums(layer: Layer, pooled: NDArray[np.int8]) -> Iterator[NDArray[np.int64]]:
+    """The accumulator [Cout, H, W] without bias after every input channel, for the pooled input int8 [Cin, H, W]."""
+    total: NDArray[np.int64] = np.zeros((layer.out_channels, layer.out_height, layer.out_width), np.int64)
+    for c in range(layer.in_channels):
+        products = convolve(pooled[c : c + 1], layer.weight[:, c : c + 1], (layer.pad_rows, layer.pad_columns))
+        total = total + products
+        yield total
 
 
 def run_network(network: Network, sample: NDArray[np.int8]) -> tuple[LayerValues, ...]:

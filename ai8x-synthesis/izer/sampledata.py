@@ -55,6 +55,17 @@ def _label(path: Path) -> int | None:
     return label
 
 
+def fixed_pattern(shape: tuple[int, ...], data_format: str) -> Sample:
+    """A network input [C, H, W] whose words are 0x55555555 and 0xaaaaaaaa in turn: for tests of the buses.
+
+    In HWC every word holds a pixel, in CHW four.
+    """
+    channels, height, width = shape
+    words = np.arange(height * width) // (4 if data_format == "chw" else 1)
+    pixels = np.where(words % 2, 0xAA - 256, 0x55)
+    return Sample("", np.tile(pixels, (channels, 1)).reshape(shape), None)
+
+
 @dataclass(frozen=True)
 class InputArray:
     """The words of one instance: `lanes` names the channel in each byte lane (HWC), `channel` the only one (CHW)."""

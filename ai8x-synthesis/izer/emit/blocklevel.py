@@ -1,9 +1,10 @@
 """A program as memory files for simulating the accelerator alone: block-level mode (AI84 hardware reference 7.7)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..operations import Access, Program, Section
+from ..operations import Program, Section
+from .layerfiles import memory, memory_files
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,9 @@ class Test:
 
 def emit(test: Test, names: Names) -> dict[str, bytes]:
     """All files of a test folder by name: what to write, what each layer must output, and the test bench's part."""
-    files = {f"{names.input}.mem": _memory(access for section in test.program.load for access in section.accesses())}
-    *inner, last = test.outputs
-    files |= {f"{names.output}-{n}.mem": _memory(section.accesses()) for n, section in enumerate(inner)}
-    files[f"{names.output}.mem"] = _memory(last.accesses())
-    return {name: text.encode() for name, text in (files | {names.runtest: _run_test(test, names)}).items()}
-
-
-def _memory(accesses: Iterable[Access]) -> str:
-    """Two lines per access, the address and the word. Bytes that no channel owns are 0: the format has no mask."""
-    return "".join(f"@{2 * n:04x} {access.address:08x}\n@{2 * n + 1:04x} {access.value:08x}\n"
-                   for n, access in enumerate(accesses))  # fmt: skip
+    stores = memory(access for section in test.program.load for access in section.accesses())
+    return {f"{names.input}.mem": stores, names.runtest: _run_test(test, names).encode(),
+            **memory_files(test.outputs, names.output)}  # fmt: skip
 
 
 def _run_test(test: Test, names: Names) -> str:
