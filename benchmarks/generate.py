@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time and peak memory of cnn-gen.py as a whole process, on the Fashion-MNIST network."""
+"""Time and peak memory of cnn-gen.py as a whole process, for each AI84 network."""
 
 import argparse
 import os
@@ -8,18 +8,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 from tabulate import tabulate
 
-SYNTHESIS = Path(__file__).resolve().parents[1] / "ai8x-synthesis"
-NETWORK = ("--top-level", "cnn", "-L", "--prefix", "FashionMNIST", "--checkpoint-file",
-           "trained/ai84-fashionmnist.pth.tar", "--config-file", "networks/fashionmnist-chw.yaml")  # fmt: skip
+from networks import SYNTHESIS, networks
+
 KINDS = {
-    "embedded": ("--fc-layer", "--embedded-code"),
-    "embedded --verbose": ("--fc-layer", "--embedded-code", "--verbose"),
-    "rtlsim": (),
-    "rtlsim --verbose": ("--verbose",),
+    "embedded": ("-L", "--embedded-code", "--unload"),
+    "embedded --verbose": ("-L", "--embedded-code", "--unload", "--verbose"),
+    "rtlsim": ("-L",),
+    "rtlsim --verbose": ("-L", "--verbose"),
 }
 
 
@@ -34,21 +32,23 @@ def measure(arguments: tuple[str, ...]) -> tuple[float, int]:
 
 
 def main() -> None:
-    """Run each kind several times, in turn, and print a table."""
+    """Run each network and kind several times, in turn, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, epilog="example: benchmarks/generate.py --runs 20")
-    parser.add_argument("--runs", type=int, default=10, help="runs of each kind (default: 10)")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each network and kind (default: 5)")
     runs = parser.parse_args().runs
-    results: dict[str, list[tuple[float, int]]] = {kind: [] for kind in KINDS}
+    cases = {(name, kind): (*options, *more) for name, options in networks().items() for kind, more in KINDS.items()}
+    results: dict[tuple[str, str], list[tuple[float, int]]] = {case: [] for case in cases}
     with tempfile.TemporaryDirectory() as folder:
         output = ("--test-dir", folder, "--autogen", folder)
         for _ in range(runs):
-            for kind, options in KINDS.items():
-                results[kind].append(measure((*NETWORK, *output, *options)))
+            for case, options in cases.items():
+                results[case].append(measure((*options, *output)))
     rows = []
-    for kind, measured in results.items():
+    for case, measured in results.items():
         seconds = [second for second, _ in measured]
-        rows.append((kind, min(seconds), statistics.median(seconds), max(seconds), max(m for _, m in measured) / 1024))
-    print(tabulate(rows, ("output", "min s", "median s", "max s", "peak MiB"), floatfmt=".2f"))
+        peak = max(memory for _, memory in measured) / 1024
+        rows.append((*case, min(seconds), statistics.median(seconds), max(seconds), peak))
+    print(tabulate(rows, ("network", "output", "min s", "median s", "max s", "peak MiB"), floatfmt=".2f"))
 
 
 if __name__ == "__main__":
