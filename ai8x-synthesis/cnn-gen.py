@@ -13,12 +13,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read by numpy: for these s
 from izer import listing, output, pipeline
 from izer.device import DEVICES
 from izer.emit import blocklevel, rtlsim
-from izer.emit.embedded import Names
+from izer.emit.cmsisnn import buffer_listing
+from izer.emit.demofolder import Names
 from izer.errors import IzerError
 from izer.kernelmap import kernel_map
 from izer.program import LOAD_SECTIONS, Options
 from izer.registers import READY_SEL
-from izer.rules import RULES
 
 EXAMPLE = """example:
   ./cnn-gen.py --verbose -L --top-level cnn --test-dir demos --prefix FashionMNIST \\
@@ -26,6 +26,7 @@ EXAMPLE = """example:
       --fc-layer --embedded-code
   ./cnn-run.py demos/FashionMNIST
 
+With --cmsis-software-nn too, the demo runs the same network in software, with Arm's CMSIS-NN.
 Without --embedded-code the output is a test for RTL simulation: of the chip with --top-level, else of the accelerator
 alone (block level)."""
 
@@ -102,6 +103,9 @@ def add_code_options(parser: argparse.ArgumentParser) -> None:
     code.add_argument("-e", "--embedded-code", action="store_true", help="a demo for the microcontroller")
     code.add_argument("-f", "--fc-layer", action="store_true",
                       help="add unloading, the software classification layer and softmax (with --embedded-code)")
+    code.add_argument("--cmsis-software-nn", action="store_true",
+                      help="run the network in software with Arm's CMSIS-NN, not on the accelerator "
+                           "(with --embedded-code)")
     code.add_argument("--top-level", metavar="NAME",
                       help="top level of the test bench, for example cnn; without it, a block-level test")
     code.add_argument("--prefix", type=file_name, metavar="NAME",
@@ -174,6 +178,18 @@ def contradiction(options: argparse.Namespace) -> str:
         return "--input-split: no registers are documented with which a layer reads an image in pieces; leave it out"
     if (options.verify_writes or options.verify_kernels) and is_block_level(options):
         return "a block-level test has no program that could read back: add --top-level or --embedded-code"
+    return cmsis_contradiction(options)
+
+
+def cmsis_contradiction(options: argparse.Namespace) -> str:
+    """Which option makes no sense with --cmsis-software-nn; empty if all do."""
+    if not options.cmsis_software_nn:
+        return ""
+    if not options.embedded_code:
+        return "--cmsis-software-nn needs --embedded-code"
+    for name in ("unload", "verify_writes", "verify_kernels", "init_tram", "zero_unused", "debug"):
+        if getattr(options, name):
+            return f"--{name.replace('_', '-')} is about the accelerator: leave it out with --cmsis-software-nn"
     return ""
 
 
@@ -197,7 +213,7 @@ def request(options: argparse.Namespace) -> pipeline.Request:
     return pipeline.Request(device, options.config_file, options.checkpoint_file, options.sample_input,
                             options.fc_layer, options.input_offset, options.stop_after, options.overwrite_ok,
                             options.no_error_stop, options.no_bias, options.seed, options.fixed_input, options.check,
-                            program_options(options))
+                            program_options(options), options.cmsis_software_nn)
 
 
 def checked_model(options: argparse.Namespace) -> pipeline.Model:
@@ -216,7 +232,8 @@ def check(options: argparse.Namespace) -> None:
     if options.checkpoint_file is None and options.seed is None:
         print(f"{options.config_file}: checked without a checkpoint: channels are counted from the maps, "
               f"{model.network.layers[-1].out_channels} in the last layer")
-    print(f"{options.config_file}: all {len(RULES)} rules of {model.device.name} hold")
+    rules = pipeline.device_rules(request(options))
+    print(f"{options.config_file}: all {len(rules)} rules of {model.device.name} hold")
 
 
 def generated_files(
@@ -225,6 +242,8 @@ def generated_files(
     """The files of the chosen kind of output, by name."""
     if options.embedded_code:
         names = Names((options.c_filename or "main") + ".c", options.weight_filename, options.sample_filename)
+        if options.cmsis_software_nn:
+            return pipeline.cmsis_files(model, title, command, names)
         return pipeline.embedded_files(model, title, command, names, options.unload)
     if is_block_level(options):
         memories = blocklevel.Names(options.input_filename, options.output_filename, options.runtest_filename)
@@ -242,6 +261,8 @@ def additional_files(options: argparse.Namespace, model: pipeline.Model) -> dict
 def printed(options: argparse.Namespace, model: pipeline.Model) -> str:
     """What is printed, or goes to the log."""
     parts = [pipeline.verbose_listing(model) if options.verbose else listing.operation_summary(model.network)]
+    if options.cmsis_software_nn:
+        parts.append(buffer_listing(model.network))
     if options.display_checkpoint:
         parts.append(listing.checkpoint_listing(model.weights))
     if options.debug_computation:

@@ -7,7 +7,8 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent / "ai8x-synthesis"))
 
-from izer.rules import RULES  # noqa: E402
+from izer.cmsis_rules import CMSIS_RULES  # noqa: E402
+from izer.rules import RULES, Rule  # noqa: E402
 
 HEAD = """# Limits of the device
 
@@ -15,14 +16,25 @@ Written by `docs/limits.py` from `ai8x-synthesis/izer/rules.py`: the text of a r
 violations of a network are reported together. `cnn-gen.py --check` checks a network before it is trained, `train.py`
 checks the rules of layers when it builds the network. Sections are those of the AI84 hardware reference.
 
-| Rule | What must hold | Sections |
-|------|----------------|----------|
 """
+
+CMSIS = """
+## Software with CMSIS-NN
+
+These rules hold too where `--cmsis-software-nn` generates [code for CMSIS-NN](cmsis-nn.md).
+
+"""
+
+
+def table(rules: list[Rule]) -> str:
+    """One row per rule."""
+    rows = "".join(f"| `{rule.id}` | {rule.text} | {rule.sections} |\n" for rule in rules)
+    return "| Rule | What must hold | Sections |\n|------|----------------|----------|\n" + rows
 
 
 def limits() -> str:
     """The page."""
-    return HEAD + "".join(f"| `{rule.id}` | {rule.text} | {rule.sections} |\n" for rule in RULES)
+    return HEAD + table(RULES) + CMSIS + table(CMSIS_RULES)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,17 @@ from .errors import IzerError
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files into a folder: all of them to a temporary folder beside it, then each is moved in place.
 
-    Other files of the folder are left alone. Raises IzerError if anything cannot be written; then nothing is changed.
+    A name may have folders in front. Other files are left alone. Raises IzerError if anything cannot be written; then
+    nothing is changed.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name[:40]}-") as temporary:
             for name, data in files.items():
+                (Path(temporary) / name).parent.mkdir(parents=True, exist_ok=True)
                 (Path(temporary) / name).write_bytes(data)
-            folder.mkdir(exist_ok=True)
             for name in files:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(Path(temporary) / name, folder / name)
     except OSError as error:
         raise IzerError(f"{folder}: cannot write the output: {error}.") from None

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import kernels, listing, program, reference, registers, rules, sampledata, testweights, verify
+from . import estimate, kernels, listing, program, reference, registers, rules, sampledata, testweights, verify
 from .checker import check_program
 from .checkpoint import Checkpoint, read_checkpoint, untrained
+from .cmsis_rules import CMSIS_RULES
 from .device import Device
-from .emit import blocklevel, embedded, layerfiles, rtlsim
+from .emit import blocklevel, cmsisnn, embedded, layerfiles, rtlsim
+from .emit.demofolder import Names
 from .errors import IzerError, RuleError, Violation
 from .network import Network, build_network
 from .operations import CopyKernels, Program
@@ -28,7 +30,7 @@ class Request:
     `overwrite_ok` allows output over input, `no_error_stop` makes it a warning; layers `no_bias` are without bias.
     `seed` makes random weights, and a random sample if none is named; `fixed_input` replaces the sample by the words
     0x55555555 and 0xaaaaaaaa in turn. With `check_only` no weights are needed: the channels are those of the
-    description's maps.
+    description's maps. With `cmsis_nn` the rules of CMSIS-NN hold too.
     """
 
     device: Device
@@ -45,6 +47,7 @@ class Request:
     fixed_input: bool = False
     check_only: bool = False
     options: program.Options = field(default_factory=program.Options)
+    cmsis_nn: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def build_model(request: Request) -> Model:
     placed = place_network(request.device, description, net, request.input_offset)
     subject = rules.Subject(request.device, description, weights, request.fc_layer, net, placed, sample.data)
     waived = _waived(request)
-    violations = rules.check(subject, waived)
+    violations = rules.check(subject, waived, device_rules(request))
     if violations:
         raise RuleError(violations)
     warnings = tuple(rules.check(subject)) if request.no_error_stop else ()
@@ -93,6 +96,11 @@ def build_model(request: Request) -> Model:
         tuple(registers.layer_registers(request.device, net, placed)), _classes(description, sample), waived,
         warnings, request.options,
     )  # fmt: skip
+
+
+def device_rules(request: Request) -> list[rules.Rule]:
+    """The rules that a network must keep: those of the device, with CMSIS-NN those of the library too."""
+    return rules.RULES + (CMSIS_RULES if request.cmsis_nn else [])
 
 
 def _waived(request: Request) -> frozenset[str]:
@@ -197,13 +205,20 @@ def rtlsim_program(model: Model) -> Program:
 
 
 def embedded_files(
-    model: Model, title: str, command: str, names: embedded.Names, unload: bool = False
+    model: Model, title: str, command: str, names: Names, unload: bool = False
 ) -> dict[str, bytes]:
     """The files of an embedded demo by name; it unloads its output for the classification layer, or with `unload`."""
     inputs = sampledata.input_arrays(model.network, model.placement.layers[0])
     return embedded.emit(embedded.Demo(model.device, title, command, model.network, embedded_program(model),
                                        model.sample, inputs, model.scores, model.classes,
                                        unload or model.network.fc is not None), names)  # fmt: skip
+
+
+def cmsis_files(model: Model, title: str, command: str, names: Names) -> dict[str, bytes]:
+    """The files of a demo that runs in software with CMSIS-NN, by name."""
+    clocks = estimate.accelerator_clocks(model.network, model.placement)
+    return cmsisnn.emit(cmsisnn.Demo(model.device.name, title, command, model.network, model.sample, model.data,
+                                     model.values[-1].output, model.scores, model.classes, clocks), names)  # fmt: skip
 
 
 def rtlsim_files(

@@ -3,7 +3,7 @@
 The numbers beside a rule's id are sections of the AI84 hardware reference.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,20 +66,22 @@ class Rule:
 RULES: list[Rule] = []
 
 
-def rule(identifier: str, sections: str) -> Callable[[Check], Check]:
-    """Register a function as a rule."""
+def rule(identifier: str, sections: str, into: list[Rule] = RULES) -> Callable[[Check], Check]:
+    """Register a function as a rule in a list of rules."""
 
     def register(check: Check) -> Check:
-        RULES.append(Rule(identifier, " ".join((check.__doc__ or "").split()), sections, check))
+        into.append(Rule(identifier, " ".join((check.__doc__ or "").split()), sections, check))
         return check
 
     return register
 
 
-def check(subject: Subject, waived: frozenset[str] = frozenset()) -> list[Violation]:
+def check(
+    subject: Subject, waived: frozenset[str] = frozenset(), rules: Sequence[Rule] = RULES
+) -> list[Violation]:
     """All violations of all rules except the waived ones, in the order of the rules."""
     found = []
-    for entry in RULES:
+    for entry in rules:
         if entry.id not in waived:
             found += [_violation(subject.description, entry, finding) for finding in entry.check(subject)]
     return found
@@ -477,6 +479,14 @@ def fc_inputs(subject: Subject) -> Iterator[Finding]:
                       f"{fc.weight.shape[1]} inputs, {subject.network.outputs} outputs of the last layer")
     if fc.bias is not None and len(fc.bias) != len(fc.weight):
         yield Finding(None, "layers", f"{len(fc.bias)} biases, {len(fc.weight)} outputs")
+
+
+@rule("fc-count", "8.2")
+def fc_count(subject: Subject) -> Iterator[Finding]:
+    """The classification layer has at most 65535 inputs and 65535 outputs: its routine counts them in 16 bits."""
+    fc = subject.network.fc
+    if fc is not None and max(fc.weight.shape) > 65535:
+        yield Finding(None, "layers", f"{fc.weight.shape[1]} inputs, {fc.weight.shape[0]} outputs")
 
 
 @rule("sample", "14.1")

@@ -13,7 +13,7 @@ from chip.mcu import Mcu
 from conformance_checks import run_on_chip
 from izer import pipeline, reference
 from izer.device import AI84
-from izer.emit.embedded import Names
+from izer.emit.demofolder import Names
 from izer.errors import RuleError
 from izer.operations import Unload
 from random_networks import RandomNetwork, random_networks

@@ -17,7 +17,7 @@ from chip.mcu import Mcu
 from conformance_cases import ROOT, cases, model_of
 from izer import pipeline, reference
 from izer.device import AI84
-from izer.emit.embedded import Names
+from izer.emit.demofolder import Names
 
 NAMES = Names("main.c", "weights.h", "sampledata.h")
 CTL = [0x50100000 + 0x100000 * group for group in range(4)]

@@ -9,7 +9,7 @@ import pytest
 
 from izer import kernels, listing, pipeline, reference, sampledata, torchfile
 from izer.device import AI84
-from izer.emit.embedded import interleave
+from izer.emit.demofolder import interleave
 from izer.operations import Program, Write
 
 BASE = 0x50100000

@@ -16,7 +16,7 @@ from chip.demo import build
 from chip.mcu import Mcu
 from conformance_cases import CASES, ROOT, request_of
 from izer import pipeline
-from izer.emit.embedded import Names
+from izer.emit.demofolder import Names
 from izer.errors import IzerError
 from izer.operations import Program, Verify
 from izer.program import LOAD_SECTIONS, Options

@@ -1,0 +1,17 @@
+"""How long the accelerator runs, as the chip model estimates it (AI84 hardware reference, appendix D)."""
+
+from .network import Layer, Network
+from .placement import LayerPlace, Placement
+
+
+def layer_clocks(layer: Layer, place: LayerPlace) -> int:
+    """One clock per mask and output pixel, two per padded input pixel, one per pixel that pooling reads."""
+    outputs = layer.out_height * layer.out_width
+    inputs = (layer.pooled_height + 2 * layer.pad_rows) * (layer.pooled_width + 2 * layer.pad_columns)
+    reads = layer.pooled_height * layer.pooled_width * layer.pool_size**2
+    return outputs * place.kernel_count + 2 * inputs + reads
+
+
+def accelerator_clocks(network: Network, placement: Placement) -> int:
+    """Accelerator clocks of one inference, without classification layer."""
+    return sum(layer_clocks(layer, place) for layer, place in zip(network.layers, placement.layers, strict=True))
