@@ -6,6 +6,7 @@ Every layer pools, convolves, adds the bias, reduces to 8 bits and rectifies, in
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -127,21 +128,12 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def refusal(rule_id: str, statement: str | None, given: str, layer: str) -> str:
-    """One line that states a rule of the device and what broke it."""
-    return f"AI84 rule {rule_id}: {statement} Given: {given} ({layer})"
+refusal = partial(ai8x.refusal, "AI84")
 
 
 def check(conv: ConvSettings) -> None:
     """Raise ValueError with one line for every rule (AI84 hardware reference 9.1) that `conv` breaks."""
-    layer = f"Conv2d {conv.in_channels} -> {conv.out_channels}"
-    broken = [
-        refusal(rule.__name__.removeprefix("rule_").replace("_", "-"), rule.__doc__, given, layer)
-        for rule in RULES
-        if (given := rule(conv))
-    ]
-    if broken:
-        raise ValueError("\n".join(broken))
+    ai8x.check_rules("AI84", RULES, conv, f"Conv2d {conv.in_channels} -> {conv.out_channels}")
 
 
 def pooled_side(side: int, size: int, stride: int, layer: str) -> int:

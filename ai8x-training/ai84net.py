@@ -6,10 +6,10 @@ do. The layers are added in the order in which they run, because checkpoints lis
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+import ai8x
 import ai84
 
 PLANES_PLUS_FC_INPUTS = 127
@@ -22,6 +22,9 @@ class Ai84Net(nn.Module):
     Args:
         convs: the accelerator layers by name, in execution order.
     """
+
+    score_unit = ai8x.FULL_SCALE
+    """The integer that stands for a score of 1.0 in exact mode: the output is in Q8.7."""
 
     def __init__(
         self, convs: dict[str, ai84.Conv2d], num_classes: int, dimensions: tuple[int, int], simulate: bool
@@ -168,15 +171,8 @@ def ai84netextrasmall(
     return three_layers(8, 8, num_classes, num_channels, dimensions, bias, simulate)
 
 
-@dataclass(frozen=True)
-class ModelRecord:
-    """A network that `train.py --model` can choose."""
-
-    name: str
-    constructor: Callable[..., Ai84Net]
-
-
-models = tuple(
-    ModelRecord(constructor.__name__, constructor)
+models: dict[str, Callable[..., Ai84Net]] = {
+    constructor.__name__: constructor
     for constructor in (ai84net5, ai84net5chw, ai84net7, ai84netsmall, ai84netextrasmall)
-)
+}
+"""The networks that `train.py --model` can choose, by name."""

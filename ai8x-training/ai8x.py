@@ -5,13 +5,15 @@ A layer exists in one of two modes, chosen when it is built:
 - float mode (training): values are real numbers in units of full scale, so that 1.0 stands for the integer 128;
 - exact 8-bit mode (`simulate=True`): tensors hold integers, stored as float32, and every result is the device's.
 
-float32 is exact here: the largest accumulator of an AI84 layer is 64 channels * 9 taps * 128 * 128 + 128 = 9,437,312,
-below 2**24, up to which float32 holds every integer; so the order of the additions does not matter either.
+float32 is exact for AI84: the largest accumulator of a layer is 64 channels * 9 taps * 128 * 128 + 128 = 9,437,312,
+below 2**24, up to which float32 holds every integer; so the order of the additions does not matter either. The sums of
+AI85 may be larger: see `exact_type`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +21,10 @@ from torch import Tensor
 
 DATA_BITS = 8
 FULL_SCALE = 2 ** (DATA_BITS - 1)
+
+
+Pair = tuple[int, int]
+"""(rows, columns)"""
 
 
 @dataclass(frozen=True)
@@ -50,19 +56,78 @@ def reduce_accumulator(accumulator: Tensor) -> Tensor:
     return torch.floor((accumulator + FULL_SCALE // 2) / FULL_SCALE)
 
 
-def average_pool(values: Tensor, size: int, stride: int, simulate: bool) -> Tensor:
-    """Mean over `size` x `size` windows of [N, C, H, W]; in exact mode truncated toward zero.
+def average_pool(values: Tensor, size: int | Pair, stride: int | Pair, simulate: bool) -> Tensor:
+    """Mean over windows of [N, C, H, W] of `size` (or height, width); in exact mode truncated toward zero.
 
-    The device truncates (AI84 hardware reference 1.4). The quotients are exact in float32: sums of at most 16 8-bit
-    values are divided by 4 or 16.
+    The devices truncate (AI84 and AI85 hardware reference 1.4). float32 suffices: a sum of at most 256 8-bit values is
+    exact, and its quotient is either a whole number or at least 1/256 away from one.
     """
     mean = F.avg_pool2d(values, size, stride)
     return torch.trunc(mean) if simulate else mean
 
 
+class _RoundHalfUp(torch.autograd.Function):
+    """Rounding whose gradient is that of the identity."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, steps: float) -> Tensor:
+        # In single precision, since bfloat16 has no 127.5; in place, since memory traffic is what costs time here.
+        return values.float().mul(steps).add_(0.5).floor_().div_(steps).to(values.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        gradient: Tensor = gradients[0]
+        return gradient, None
+
+
+def round_half_up(values: Tensor, steps: float) -> Tensor:
+    """Round to multiples of 1/`steps`, halves towards plus infinity; gradients pass as if nothing were rounded."""
+    rounded: Tensor = _RoundHalfUp.apply(values, steps)  # type: ignore[no-untyped-call]
+    return rounded
+
+
+class _Truncate(torch.autograd.Function):
+    """Truncation whose gradient is that of the identity."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, steps: float) -> Tensor:
+        return values.mul(steps).trunc_().div_(steps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        gradient: Tensor = gradients[0]
+        return gradient, None
+
+
+def truncate(values: Tensor, steps: float) -> Tensor:
+    """Round toward zero to multiples of 1/`steps`; gradients pass as if nothing were rounded."""
+    truncated: Tensor = _Truncate.apply(values, steps)  # type: ignore[no-untyped-call]
+    return truncated
+
+
+def exact_type(weight: Tensor, bias: Tensor | None) -> torch.dtype:
+    """float32 where it holds every sum of products of 8-bit data with these integer weights, else float64.
+
+    Args:
+        weight: integers [out, ...].
+        bias: integers [out] in units of the accumulator.
+
+    The limit is 2**23 and not 2**24, so that half of the divisor can be added for rounding.
+    """
+    largest = weight.double().abs().flatten(1).sum(1) * FULL_SCALE
+    if bias is not None:
+        largest = largest + bias.double().abs()
+    return torch.float32 if float(largest.max()) < 2**23 else torch.float64
+
+
 def normalize_float(images: Tensor) -> Tensor:
     """Map uint8 images 0..255 to the float mode's input, u/255 - 0.5, range -0.5..+0.5."""
     return images.float() / 255 - 0.5
+
+
+def normalize_float_8bit(images: Tensor) -> Tensor:
+    """Map uint8 images 0..255 to the exact mode's input divided by 128: the 8-bit grid, range -1..+127/128."""
+    return normalize_8bit(images) / FULL_SCALE
 
 
 def normalize_8bit(images: Tensor) -> Tensor:
@@ -91,3 +156,26 @@ def exact_arithmetic() -> Iterator[None]:
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32 = tf32
+
+
+Settings = TypeVar("Settings")
+
+
+def refusal(device: str, rule_id: str, statement: str | None, given: str, layer: str) -> str:
+    """One line that states a rule of the device and what broke it."""
+    return f"{device} rule {rule_id}: {statement} Given: {given} ({layer})"
+
+
+def check_rules(device: str, rules: Sequence[Callable[[Settings], str]], settings: Settings, layer: str) -> None:
+    """Raise ValueError with one line for every rule that the settings of `layer` break.
+
+    Args:
+        rules: functions named rule_..., whose docstring is the rule, and which return what broke it, else "".
+    """
+    broken = [
+        refusal(device, rule.__name__.removeprefix("rule_").replace("_", "-"), rule.__doc__, given, layer)
+        for rule in rules
+        if (given := rule(settings))
+    ]
+    if broken:
+        raise ValueError("\n".join(broken))

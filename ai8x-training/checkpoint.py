@@ -37,7 +37,15 @@ class Checkpoint:
 
     @property
     def quantized(self) -> bool:
-        """Whether the weights are the integers of the quantizer: all whole numbers, and more than -1, 0 and 1."""
+        """Whether the weights are the integers of the quantizer.
+
+        A file with the state of quantized training says so: its outputs are rounded, and its shifts are final. In any
+        other all weights are whole numbers, and more than -1, 0 and 1.
+        """
+        state = [self.weights[name] for name in self.weights if name.endswith(".quantize_activation")]
+        if state:
+            final = [self.weights[name] for name in self.weights if name.endswith(".adjust_output_shift")]
+            return all(map(bool, state)) and not any(map(bool, final))
         return all(bool((w == w.round()).all()) for w in self.weights.values()) and any(
             bool((w.abs() > 1).any()) for w in self.weights.values()
         )
@@ -130,8 +138,8 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, arch: str) -> None:
             for name in dict.fromkeys(name for name, _ in differences)
         ]
         raise UserError(
-            f"{checkpoint.path}: does not fit this {arch} (input size, classes and --use-bias must be those of the "
-            "training):\n" + "\n".join(lines)
+            f"{checkpoint.path}: does not fit this {arch} (input size, classes, --use-bias and --batch-norm must be "
+            "those of the training):\n" + "\n".join(lines)
         )
     model.load_state_dict(dict(checkpoint.weights))
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-import ai84net
 import datasets
 import loop
 import pipeline
@@ -58,18 +57,24 @@ def load_images(options: argparse.Namespace, seed: int, device: torch.device) ->
     return Images(training.to(device), validation.to(device) if len(validation) else test, test)
 
 
-def build_model(options: argparse.Namespace, device: torch.device) -> nn.Module:
-    """The network for the data set's images, in float or (`-8`) exact mode; UserError when AI84 cannot hold it."""
+def build_model(options: argparse.Namespace, device: torch.device, *, batch_norm: bool = False) -> nn.Module:
+    """The network for the data set's images, in float or (`-8`) exact mode; UserError when it does not fit the device.
+
+    Args:
+        batch_norm: whether it normalizes, as only a network in training does. Without, the convolutions of a run with
+            --batch-norm have just the bias that takes over.
+    """
     dataset = data_set(options)
-    record = next(model for model in ai84net.models if model.name == options.arch)
     channels, height, width = dataset.input
+    extra = {"batch_norm": True} if batch_norm else {}
     try:
-        model = record.constructor(
+        model = options.device.models[options.arch](
             num_classes=len(dataset.classes),
             num_channels=channels,
             dimensions=(height, width),
-            bias=options.use_bias,
+            bias=options.use_bias or options.batch_norm,
             simulate=options.simulate,
+            **extra,
         )
     except ValueError as error:
         raise UserError(f"{options.arch} for {dataset.name}: {error}") from error

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import ai8x
+import devices
 import pipeline
 from datasets import ImageSet
 
@@ -18,10 +18,12 @@ class Evaluation:
     Attributes:
         scores: raw output per image in data-set order, [N, classes]; integers (int32) in exact mode, else float32.
         labels: the true classes, int64 [N].
+        unit: the score that stands for 1.0: 1 in float mode.
     """
 
     scores: Tensor
     labels: Tensor
+    unit: int
 
     @property
     def predictions(self) -> Tensor:
@@ -46,9 +48,8 @@ class Evaluation:
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy; integer scores are read in Q8.7, so that it compares with the float network's."""
-        scores = self.scores.float() / (1 if self.scores.is_floating_point() else ai8x.FULL_SCALE)
-        return float(F.cross_entropy(scores, self.labels))
+        """Mean cross-entropy; integer scores are divided by `unit`, so that it compares with the float network's."""
+        return float(F.cross_entropy(self.scores.float() / self.unit, self.labels))
 
     @property
     def confusion(self) -> Tensor:
@@ -58,8 +59,12 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, image_set: ImageSet, batch_size: int, simulate: bool) -> Evaluation:
-    """Run all images through `model`, which must have been built with the same `simulate`."""
+def evaluate(
+    model: nn.Module, image_set: ImageSet, batch_size: int, device: devices.Device, simulate: bool
+) -> Evaluation:
+    """Run all images through `model`, a network for `device` that must have been built with the same `simulate`."""
     model.eval()
-    scores = torch.cat([model(data).cpu() for data, _ in pipeline.ordered_batches(image_set, batch_size, simulate)])
-    return Evaluation(scores.int() if simulate else scores.float(), image_set.labels.cpu())
+    batches = pipeline.ordered_batches(image_set, batch_size, device.input(simulate))
+    scores = torch.cat([model(data).cpu() for data, _ in batches])
+    unit = int(model.score_unit) if simulate else 1
+    return Evaluation(scores.int() if simulate else scores.float(), image_set.labels.cpu(), unit)

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import ai84
 import pipeline
 from datasets import ImageSet
+from devices import Device
 from distiller import CompressionScheduler
 from errors import UserError
+from qat import Policy
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,14 @@ class Trainer:
     batch_size: int
     seed: int
     bfloat16: bool
+    device: Device
 
     def train_epoch(self, epoch: int, report: Callable[[Step], None]) -> EpochResult:
         """Train for one epoch; `report` is called after every batch. UserError when the loss is no longer a number."""
         self.model.train()
         totals, start, cpu_start = Totals(), time.perf_counter(), cpu_seconds()
-        batches = pipeline.training_batches(self.training_set, self.augmentation, self.batch_size, self.seed, epoch)
+        batches = pipeline.training_batches(self.training_set, self.augmentation, self.batch_size, self.seed, epoch,
+                                            self.device.input(simulate=False))  # fmt: skip
         count = pipeline.batch_count(self.training_set, self.batch_size)
         for number, (data, labels) in enumerate(batches, 1):
             learning_rate = self.optimizer.param_groups[0]["lr"]
@@ -125,15 +128,21 @@ class Trainer:
             totals.mean_loss, totals.top1, totals.images, time.perf_counter() - start, cpu_seconds() - cpu_start
         )
 
+    def start_qat(self, policy: Policy) -> None:
+        """Train with quantization from now on; the optimizer starts anew on the parameters that are left."""
+        self.device.start_qat(self.model, policy)
+        self.optimizer.param_groups[0]["params"] = list(self.model.parameters())
+        self.optimizer.state.clear()
+
     def train_batch(self, data: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One optimizer step, after which the weights are moved back into the range that 8 bits hold."""
+        """One optimizer step, after which the weights are moved back to where the device needs them."""
         with self.autocast():
             scores = self.model(data)
         loss = F.cross_entropy(scores.float(), labels)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        ai84.project_parameters(self.model)
+        self.device.after_step(self.model)
         return loss.detach(), scores.detach()
 
     def autocast(self) -> AbstractContextManager[object]:

@@ -5,8 +5,8 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import ai84net
 import datasets
+import devices
 
 EXAMPLES = """\
 examples:
@@ -16,6 +16,8 @@ examples:
   evaluate:  ./train.py --model ai84net5 --dataset FashionMNIST --evaluate \\
                  --exp-load-weights-from logs/latest/best.pth.tar
   8-bit:     the same with -8 and the file that ai84ize.py wrote
+  AI85:      ./train.py --device 85 --model ai85net5 --dataset FashionMNIST --batch-norm --epochs 20 --optimizer Adam \
+                 --lr 0.003 --compress schedules/onecycle.yaml --qat-policy schedules/qat_policy.yaml
 """
 
 
@@ -75,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser with all options, in groups."""
     parser = argparse.ArgumentParser(
         prog="train.py",
-        description="Train or evaluate a network for the AI84 accelerator.",
+        description="Train or evaluate a network for the AI84 or the AI85 (MAX78000) accelerator.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -89,7 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def add_model_options(group: argparse._ArgumentGroup) -> None:
     """Which network, on which images, for and on which device."""
-    models = [model.name for model in ai84net.models]
+    models = [name for device in devices.DEVICES for name in device.models]
     group.add_argument(
         "-a",
         "--arch",
@@ -120,15 +122,21 @@ def add_model_options(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="with --dataset ImageFolder: resize all pictures to N x N pixels [all must have the size of the first]",
     )
+    names = [name for device in devices.DEVICES for name in (*device.synonyms, device.name)]
     group.add_argument(
         "--device",
-        type=one_of("device", ["84", "AI84"]),
+        type=one_of("device", names),
         default="84",
         metavar="DEVICE",
-        help="accelerator that the network must fit: 84 or AI84 [84]",
+        help=f"accelerator that the network must fit: {', '.join(names)} [84]",
     )
     group.add_argument(
         "--use-bias", action="store_true", help="give the convolutions a bias (on AI84 worth at most one step)"
+    )
+    group.add_argument(
+        "--batch-norm",
+        action="store_true",
+        help="normalize the convolutions' outputs while training, and give them a bias (AI85)",
     )
     group.add_argument("--cpu", action="store_true", help="compute on the CPU even where there is CUDA")
     group.add_argument(
@@ -165,6 +173,12 @@ def add_training_options(group: argparse._ArgumentGroup) -> None:
         help="weight decay [SGD: 1e-4, Adam: 0]",
     )
     group.add_argument("--compress", type=Path, metavar="FILE", help="schedule: a Distiller YAML file, see schedules/")
+    group.add_argument(
+        "--qat-policy",
+        type=Path,
+        metavar="FILE",
+        help="train with quantization from an epoch on, as this YAML file says, see schedules/ (AI85)",
+    )
     group.add_argument(
         "--no-augmentation", action="store_true", help="train on the images as they are, not shifted or mirrored"
     )
@@ -269,6 +283,12 @@ def check_combination(parser: argparse.ArgumentParser, options: argparse.Namespa
         parser.error("--save-sample needs -8: the sample holds the device's integers")
     if options.evaluate and options.exp_load_weights_from is None:
         parser.error("--evaluate needs --exp-load-weights-from FILE")
+    if options.arch not in options.device.models:
+        owner = next(device for device in devices.DEVICES if options.arch in device.models)
+        parser.error(f"{options.arch} is a network for {owner.name}: give --device {owner.synonyms[0]}")
+    for name, given in {"--batch-norm": options.batch_norm, "--qat-policy": options.qat_policy}.items():
+        if given and options.device.start_qat is None:
+            parser.error(f"{name} needs a device with a scale per layer, --device 85")
     if options.image_size is not None and options.dataset != datasets.imagefolder.NAME:
         parser.error(f"--image-size needs --dataset {datasets.imagefolder.NAME}")
     if options.reset_optimizer and options.resume_from is None:
@@ -279,9 +299,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of a command line; exits with status 2 when they are wrong."""
     parser = build_parser()
     options = parser.parse_args(arguments)
+    options.device = devices.find(options.device)
     check_combination(parser, options)
     options.data = options.data.expanduser()
-    options.device = f"AI{options.device.removeprefix('AI')}"
     if options.weight_decay is None:
         options.weight_decay = 1e-4 if options.optimizer == "SGD" else 0.0
     if options.seed is None and options.deterministic:

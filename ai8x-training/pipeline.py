@@ -1,6 +1,6 @@
 """From images in memory to batches: split, shuffling, augmentation and normalisation, on whole batches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import ai8x
 from datasets import DataSet, ImageSet
+
+Normalize = Callable[[Tensor], Tensor]
+"""Makes network input of uint8 images; `devices.Device.input` gives it."""
 
 SPLIT_STREAM = 2**32 - 1
 """Takes the place of the epoch in the seed of the validation split, so that no epoch shares its random numbers."""
@@ -61,12 +63,13 @@ def training_batches(
     batch_size: int,
     seed: int,
     epoch: int,
+    normalize: Normalize,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch of (float input, labels), shuffled and augmented; the last batch may be smaller."""
+    """One epoch of (input, labels), shuffled and augmented; the last batch may be smaller."""
     random = generator(seed, epoch)
     for indices in torch.randperm(len(training_set), generator=random).split(batch_size):
         batch = training_set.select(indices.to(training_set.images.device))
-        yield to_input(augment(batch.images, augmentation, random), simulate=False), batch.labels
+        yield to_input(augment(batch.images, augmentation, random), normalize), batch.labels
 
 
 def batch_count(image_set: ImageSet, batch_size: int) -> int:
@@ -74,14 +77,13 @@ def batch_count(image_set: ImageSet, batch_size: int) -> int:
     return -(-len(image_set) // batch_size)
 
 
-def ordered_batches(image_set: ImageSet, batch_size: int, simulate: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """All of (input, labels) in data-set order and unchanged, for float mode or (`simulate`) exact 8-bit mode."""
+def ordered_batches(image_set: ImageSet, batch_size: int, normalize: Normalize) -> Iterator[tuple[Tensor, Tensor]]:
+    """All of (input, labels) in data-set order and unchanged."""
     for start in range(0, len(image_set), batch_size):
         batch = image_set.select(slice(start, start + batch_size))
-        yield to_input(batch.images, simulate), batch.labels
+        yield to_input(batch.images, normalize), batch.labels
 
 
-def to_input(images: Tensor, simulate: bool) -> Tensor:
+def to_input(images: Tensor, normalize: Normalize) -> Tensor:
     """Network input from uint8 images, in the channels-last memory layout that convolutions run fastest on."""
-    data = ai8x.normalize_8bit(images) if simulate else ai8x.normalize_float(images)
-    return data.contiguous(memory_format=torch.channels_last)
+    return normalize(images).contiguous(memory_format=torch.channels_last)

@@ -11,6 +11,7 @@ import checkpoint
 from checkpoint import Checkpoint
 from distiller import CompressionScheduler, Schedule
 from errors import UserError
+from qat import Policy
 
 log = logging.getLogger(__name__)
 
@@ -18,13 +19,16 @@ LAST = "checkpoint.pth.tar"
 BEST = "best.pth.tar"
 
 
-def settings(options: argparse.Namespace, schedule: Schedule | None, seed: int | None) -> dict[str, Any]:
+def settings(
+    options: argparse.Namespace, schedule: Schedule | None, policy: Policy | None, seed: int | None
+) -> dict[str, Any]:
     """What decides the numbers of a run, as plain values; a checkpoint carries it as extras.run."""
     return {
         "arch": options.arch,
         "dataset": options.dataset,
-        "device": options.device,
+        "device": options.device.name,
         "use_bias": options.use_bias,
+        "batch_norm": options.batch_norm,
         "epochs": options.epochs,
         "batch_size": options.batch_size,
         "precision": options.precision,
@@ -36,6 +40,7 @@ def settings(options: argparse.Namespace, schedule: Schedule | None, seed: int |
         "augmentation": not options.no_augmentation,
         "validation_split": options.validation_split,
         "schedule": schedule.text if schedule else None,
+        "qat_policy": policy.text if policy else None,
     }
 
 

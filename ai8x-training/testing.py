@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+import ai8x
 import checkpoint
 import construction
 import figures
@@ -31,7 +32,7 @@ def test(options: argparse.Namespace) -> None:
         save_sample(options, test_set)
     if options.truncate_testset:
         test_set = test_set.select(slice(0, 1))
-    result = evaluate(model, test_set.to(device), options.batch_size, options.simulate)
+    result = evaluate(model, test_set.to(device), options.batch_size, options.device, options.simulate)
     report(options, result)
 
 
@@ -81,9 +82,8 @@ def save_sample(options: argparse.Namespace, test_set: ImageSet) -> None:
     stem = f"sample_{options.dataset.lower()}"
     label = int(chosen.labels[0])
     name = construction.data_set(options).classes[label]
-    save_array(
-        Path(f"{stem}.npy"), pipeline.to_input(chosen.images, simulate=True)[0].numpy().astype(np.int64, order="C")
-    )
+    codes = pipeline.to_input(chosen.images, ai8x.normalize_8bit)[0].numpy().astype(np.int64, order="C")
+    save_array(Path(f"{stem}.npy"), codes)
     write_json(
         Path(f"{stem}.json"),
         {"dataset": options.dataset, "index": index, "label": label, "class": name},

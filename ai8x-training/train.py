@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Train or evaluate a network for the AI84 accelerator; `./train.py --help` lists the options."""
+"""Train or evaluate a network for the AI84 or AI85 accelerator; `./train.py --help` lists the options."""
 
 import sys
 from collections.abc import Sequence

@@ -11,17 +11,20 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from torch import nn
 
 import checkpoint
 import construction
 import figures
 import loop
 import pipeline
+import qat
 import resuming
 import runlog
 from board import Board
 from checkpoint import Checkpoint
 from construction import Images
+from datasets import ImageSet
 from distiller import CompressionScheduler, Schedule, read_schedule
 from distiller.scheduler import state_dict as scheduler_state
 from errors import UserError
@@ -29,6 +32,7 @@ from evaluation import Evaluation, evaluate
 from files import write_json
 from loop import EpochResult, Trainer
 from progress import EpochProgress
+from qat import Policy
 from resuming import BEST, LAST
 
 log = logging.getLogger(__name__)
@@ -45,6 +49,9 @@ class Best:
     top1: float
 
 
+NONE_YET = Best(-1, -1.0)
+
+
 @dataclass(frozen=True)
 class Run:
     """Everything that stays the same during a run."""
@@ -54,13 +61,15 @@ class Run:
     settings: dict[str, Any]
     images: Images
     trainer: Trainer
+    policy: Policy | None
     board: Board
 
 
 def train(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     """Do what a command line without --evaluate asks; UserError, before anything is written, when it cannot."""
     schedule = read_schedule(options.compress) if options.compress else None
-    found = resuming.choose(options, resuming.settings(options, schedule, options.seed))
+    policy = qat.read_policy(options.qat_policy) if options.qat_policy else None
+    found = resuming.choose(options, resuming.settings(options, schedule, policy, options.seed))
     start = 0 if found is None or options.reset_optimizer else found.epoch + 1
     old_directory = resuming.log_directory(found) if found is not None and start else None
     if start >= options.epochs and (old_directory is None or (old_directory / SUMMARY).is_file()):
@@ -72,10 +81,11 @@ def train(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     construction.seed_everything(seed, options.deterministic)
     images = construction.load_images(options, seed, device)
     trainer = build_trainer(options, schedule, images, seed, device)
-    best = restore(options, trainer, found, start, old_directory)
+    best = restore(options, trainer, policy, found, start, old_directory)
     directory = old_directory or runlog.create(options.out_dir, options.name)
     with runlog.log_file(directory), Board(None if options.no_tensorboard else directory) as board:
-        run = Run(options, directory, resuming.settings(options, schedule, seed), images, trainer, board)
+        settings = resuming.settings(options, schedule, policy, seed)
+        run = Run(options, directory, settings, images, trainer, policy, board)
         begin(run, arguments, schedule, start)
         finish(run, *train_epochs(run, start, best))
 
@@ -92,7 +102,7 @@ def build_trainer(
     options: argparse.Namespace, schedule: Schedule | None, images: Images, seed: int, device: torch.device
 ) -> Trainer:
     """Network, optimizer and schedule at their beginning."""
-    model = construction.build_model(options, device)
+    model = construction.build_model(options, device, batch_norm=options.batch_norm)
     optimizer = construction.build_optimizer(options, model)
     steps = pipeline.batch_count(images.training, options.batch_size)
     scheduler = CompressionScheduler(schedule, optimizer, options.epochs, steps) if schedule else None
@@ -102,16 +112,28 @@ def build_trainer(
         else pipeline.Augmentation.of(construction.data_set(options))
     )
     bfloat16 = construction.use_bfloat16(options, device)
-    return Trainer(model, optimizer, scheduler, images.training, augmentation, options.batch_size, seed, bfloat16)
+    return Trainer(
+        model, optimizer, scheduler, images.training, augmentation, options.batch_size, seed, bfloat16, options.device
+    )
 
 
 def restore(
-    options: argparse.Namespace, trainer: Trainer, found: Checkpoint | None, start: int, old_directory: Path | None
+    options: argparse.Namespace,
+    trainer: Trainer,
+    policy: Policy | None,
+    found: Checkpoint | None,
+    start: int,
+    old_directory: Path | None,
 ) -> Best:
     """Load the weights to start from and, when resuming, the optimizer; returns the best epoch so far.
 
-    A checkpoint from outside a log directory comes without its best weights: then the best of the coming epochs counts.
+    A network that had begun to train with quantization is brought to that state before it takes its weights. A
+    checkpoint from outside a log directory comes without its best weights: then the best of the coming epochs counts.
     """
+    if policy is not None:
+        qat.check_names(policy, trainer.model)
+        if start > policy.start_epoch:
+            trainer.start_qat(policy)
     source = found or (checkpoint.load(options.exp_load_weights_from) if options.exp_load_weights_from else None)
     if source is not None:
         checkpoint.load_weights(trainer.model, source, options.arch)
@@ -119,16 +141,17 @@ def restore(
         resuming.restore_optimizer(found, trainer.optimizer, trainer.scheduler)
         if old_directory is not None:
             return Best(found.extras["best_epoch"], found.extras["best_top1"])
-    return Best(-1, -1.0)
+    return NONE_YET
 
 
 def begin(run: Run, arguments: Sequence[str], schedule: Schedule | None, start: int) -> None:
     """Put into the log directory what explains the run."""
     runlog.link_latest(run.directory)
     (run.directory / SUMMARY).unlink(missing_ok=True)
-    if schedule is not None:
-        (run.directory / "configs").mkdir(exist_ok=True)
-        shutil.copyfile(schedule.path, run.directory / "configs" / schedule.path.name)
+    for file in (schedule, run.policy):
+        if file is not None:
+            (run.directory / "configs").mkdir(exist_ok=True)
+            shutil.copyfile(file.path, run.directory / "configs" / file.path.name)
     log.info("Log directory: %s", run.directory)
     runlog.log_environment(arguments, run.images.training.images.device)
     run.board.command_line(shlex.join(arguments))
@@ -147,17 +170,29 @@ def log_images(images: Images) -> None:
 
 
 def train_epochs(run: Run, start: int, best: Best) -> tuple[Best, list[EpochResult]]:
-    """Train from epoch `start` to the end, with a checkpoint after every epoch."""
+    """Train from epoch `start` to the end, with a checkpoint after every epoch.
+
+    Where quantization begins, the best epoch so far is forgotten: its network is another one.
+    """
     results, console = [], Console()
     for epoch in range(start, run.options.epochs):
+        if run.policy is not None and epoch == run.policy.start_epoch:
+            log.info("Training with quantization from here on (%s)", run.policy.path)
+            run.trainer.start_qat(run.policy)
+            best = NONE_YET
         with EpochProgress(epoch, run.options.epochs, run.options.print_freq, console) as progress:
             result = run.trainer.train_epoch(epoch, lambda step, show=progress: report(run, step, show))
-        validation = evaluate(run.trainer.model, run.images.validation, run.options.batch_size, simulate=False)
+        validation = judge(run, run.trainer.model, run.images.validation)
         best = Best(epoch, validation.top1) if validation.top1 >= best.top1 else best
         save_epoch(run, epoch, validation.top1, best)
         log_epoch(run, epoch, result, validation, best)
         results.append(result)
     return best, results
+
+
+def judge(run: Run, model: nn.Module, image_set: ImageSet) -> Evaluation:
+    """Run `image_set` through a network in float mode."""
+    return evaluate(model, image_set, run.options.batch_size, run.options.device, simulate=False)
 
 
 def report(run: Run, step: loop.Step, progress: EpochProgress) -> None:
@@ -168,14 +203,17 @@ def report(run: Run, step: loop.Step, progress: EpochProgress) -> None:
 
 
 def save_epoch(run: Run, epoch: int, top1: float, best: Best) -> None:
-    """Write the checkpoints; the best one first, so that a run killed in between repeats the epoch and writes both."""
-    model = run.trainer.model
+    """Write the checkpoints; the best one first, so that a run killed in between repeats the epoch and writes both.
+
+    The best one holds the network as it is to be quantized, the last one as it is to be trained further.
+    """
+    trainer, arch = run.trainer, run.options.arch
     extras = {"current_top1": top1, "best_top1": best.top1, "best_epoch": best.epoch, "run": run.settings}
-    for name, optimizer in ((BEST, None), (LAST, run.trainer.optimizer)):
-        if name == LAST or best.epoch == epoch:
-            checkpoint.save(
-                run.directory / name, model, run.options.arch, epoch, optimizer, scheduler_state(model), extras
-            )
+    if best.epoch == epoch:
+        exported = trainer.device.exported(trainer.model)
+        checkpoint.save(run.directory / BEST, exported, arch, epoch, None, scheduler_state(exported), extras)
+    masks = scheduler_state(trainer.model)
+    checkpoint.save(run.directory / LAST, trainer.model, arch, epoch, trainer.optimizer, masks, extras)
 
 
 def log_epoch(run: Run, epoch: int, result: EpochResult, validation: Evaluation, best: Best) -> None:
@@ -203,8 +241,9 @@ def log_scores(result: Evaluation) -> None:
 def finish(run: Run, best: Best, results: list[EpochResult]) -> None:
     """Test the best weights and write the summary."""
     path = run.directory / BEST
-    checkpoint.load_weights(run.trainer.model, checkpoint.load(path), run.options.arch)
-    test = evaluate(run.trainer.model, run.images.test, run.options.batch_size, simulate=False)
+    model = construction.build_model(run.options, run.images.test.images.device)
+    checkpoint.load_weights(model, checkpoint.load(path), run.options.arch)
+    test = judge(run, model, run.images.test)
     log.info("--- test of the best weights (epoch %d)", best.epoch)
     log_scores(test)
     if run.options.confusion:

@@ -1,13 +1,14 @@
 """Reads a Distiller YAML schedule into frozen data; every complaint names the file and the line."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+import yamlfile
 from errors import UserError
+from yamlfile import YamlReader
 
 COMPONENTS_TO_COME = ("pruners", "regularizers", "quantizers", "extensions")
 SECTIONS = ("version", "lr_schedulers", "policies")
@@ -46,41 +47,8 @@ class Schedule:
         return UserError(f"{self.path}:{line}: {message}")
 
 
-class Loader(yaml.SafeLoader):
-    """YAML whose numbers may be written 1e-3, which YAML 1.1 would read as text."""
-
-
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
-class Reader:
-    """Turns the YAML nodes of one file into frozen data."""
-
-    def __init__(self, path: Path, text: str) -> None:
-        self.path = path
-        self.loader = Loader(text)
-
-    def error(self, node: yaml.Node, message: str) -> UserError:
-        """The error for something at `node`."""
-        return UserError(f"{self.path}:{node.start_mark.line + 1}: {message}")
-
-    def value(self, node: yaml.Node) -> Any:
-        """The plain Python value of `node`."""
-        return self.loader.construct_object(node, deep=True)
-
-    def mapping(self, node: yaml.Node, what: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        """The (key node, value node) of each key of a mapping; refuses anything else, and keys given twice."""
-        if not isinstance(node, yaml.MappingNode):
-            raise self.error(node, f"{what} must be a mapping of names to values")
-        entries: dict[str, tuple[yaml.Node, yaml.Node]] = {}
-        for key, value in node.value:
-            name = str(self.value(key))
-            if name in entries:
-                raise self.error(key, f"{name!r} is given twice in {what}")
-            entries[name] = (key, value)
-        return entries
+class Reader(YamlReader):
+    """Turns the YAML nodes of one schedule into frozen data."""
 
     def schedule(self, text: str) -> Schedule:
         """The whole file."""
@@ -168,12 +136,4 @@ class Reader:
 
 def read_schedule(path: Path) -> Schedule:
     """Read a schedule file; UserError with file and line for everything in it that is not understood."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: the schedule cannot be read ({error})") from error
-    try:
-        return Reader(path, text).schedule(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    return yamlfile.read(path, "the schedule", lambda text: Reader(path, text).schedule(text))

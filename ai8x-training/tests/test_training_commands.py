@@ -107,10 +107,10 @@ def test_best_is_the_latest_epoch_with_the_highest_validation_accuracy_and_is_te
     """Validation is replaced by given accuracies of 50, 70, 70, 60 %: of epochs 1 and 2 the later one counts."""
     correct, seen = iter([5, 7, 7, 6, 0]), []
 
-    def judge(model, image_set, batch_size, simulate):
+    def judge(model, image_set, batch_size, device, simulate):
         seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         wrong = 10 - next(correct)
-        return Evaluation(torch.eye(10)[[0] * 10], torch.tensor([1] * wrong + [0] * (10 - wrong)))
+        return Evaluation(torch.eye(10)[[0] * 10], torch.tensor([1] * wrong + [0] * (10 - wrong)), 1)
 
     monkeypatch.setattr(training, "evaluate", judge)
     call("--epochs", 4, *SHORT)
@@ -370,7 +370,11 @@ def test_sample_beyond_the_test_set_is_refused(call, tmp_path):
         (["--vs", "1"], "must be at least 0 and less than 1; given 1"),
         (["--lr", "0"], "must be above 0; given 0"),
         (["--optimizer", "Lion"], "there is no optimizer 'Lion'; choose from SGD, Adam"),
-        (["--device", "85"], "there is no device '85'; choose from 84, AI84"),
+        (["--device", "86"], "there is no device '86'; choose from 84, AI84, 85, MAX78000, AI85"),
+        (["--device", "85"], "ai84netextrasmall is a network for AI84: give --device 84"),
+        (["--model", "ai85net5"], "ai85net5 is a network for AI85: give --device 85"),
+        (["--batch-norm"], "--batch-norm needs a device with a scale per layer, --device 85"),
+        (["--qat-policy", "x.yaml"], "--qat-policy needs a device with a scale per layer, --device 85"),
         (["--dataset", "CIFAR"], "there is no data set 'CIFAR'; choose from FashionMNIST, MNIST"),
         (["--model", "resnet"], "there is no model 'resnet'; choose from ai84net5, ai84net5chw, ai84net7"),
     ],
@@ -417,7 +421,7 @@ def test_images_that_the_network_cannot_take_are_refused_with_the_rule(call, mon
 
 
 def test_diverging_training_stops_with_advice(call, monkeypatch):
-    def broken(images, simulate):
+    def broken(images, normalize):
         return torch.full(images.shape, torch.nan)
 
     monkeypatch.setattr(pipeline, "to_input", broken)

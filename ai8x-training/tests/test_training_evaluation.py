@@ -21,7 +21,7 @@ LABELS = [1, 5, 3, 4]
 
 @pytest.fixture
 def integers() -> Evaluation:
-    return Evaluation(torch.tensor(SCORES, dtype=torch.int32), torch.tensor(LABELS))
+    return Evaluation(torch.tensor(SCORES, dtype=torch.int32), torch.tensor(LABELS), 128)
 
 
 def test_accuracy_counts_the_first_of_tied_classes(integers):
@@ -42,7 +42,7 @@ def test_loss_reads_integer_scores_in_q8_7(integers):
 
 
 def test_loss_reads_float_scores_as_they_are(integers):
-    floats = Evaluation(integers.scores.float() / 128, integers.labels)
+    floats = Evaluation(integers.scores.float() / 128, integers.labels, 1)
     assert floats.loss == pytest.approx(integers.loss, rel=1e-6)
 
 

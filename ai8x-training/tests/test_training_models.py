@@ -56,16 +56,16 @@ def test_parameters_are_listed_in_execution_order():
 
 
 def test_only_the_first_layer_has_the_doubled_weight_range():
-    for record in ai84net.models:
-        convs = [layer for layer in record.constructor(num_channels=1).modules() if isinstance(layer, ai84.Conv2d)]
+    for constructor in ai84net.models.values():
+        convs = [layer for layer in constructor(num_channels=1).modules() if isinstance(layer, ai84.Conv2d)]
         ranges = [conv.parameter_ranges["conv2d.weight"] for conv in convs]
         assert ranges == [ai84.FIRST_CONV_WEIGHTS, *[ai84.CONV_WEIGHTS] * (len(convs) - 1)]
 
 
-def test_records_carry_the_names_of_their_constructors():
+def test_models_are_found_by_the_names_of_their_constructors():
     names = ["ai84net5", "ai84net5chw", "ai84net7", "ai84netsmall", "ai84netextrasmall"]
-    assert [record.name for record in ai84net.models] == names
-    assert all(record.constructor is getattr(ai84net, record.name) for record in ai84net.models)
+    assert list(ai84net.models) == names
+    assert all(constructor is getattr(ai84net, name) for name, constructor in ai84net.models.items())
 
 
 def test_input_that_pooling_does_not_divide_is_refused_when_the_network_is_built():

@@ -1,0 +1,74 @@
+"""What training has to know about each device: its networks, its input, and what is special about its weights."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+import ai8x
+import ai84
+import ai84net
+import ai85net
+import qat
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that `train.py --device` can choose.
+
+    Attributes:
+        name: what messages and checkpoints call it.
+        synonyms: what the command line calls it too.
+        models: constructors of its networks, by name.
+        float_input: makes the float mode's input of uint8 images.
+        after_step: moves the weights of a network to where the device needs them, after every optimizer step.
+        exported: gives the network that is to be quantized for one in training; the latter stays as it is.
+        start_qat: makes a network train with quantization from now on; None where the device has no scale per layer.
+    """
+
+    name: str
+    synonyms: tuple[str, ...]
+    models: Mapping[str, Callable[..., nn.Module]]
+    float_input: Callable[[Tensor], Tensor]
+    after_step: Callable[[nn.Module], None]
+    exported: Callable[[nn.Module], nn.Module]
+    start_qat: Callable[[nn.Module, qat.Policy], None] | None
+
+    def input(self, simulate: bool) -> Callable[[Tensor], Tensor]:
+        """What makes the input of uint8 images: for exact 8-bit mode, or for float mode."""
+        return ai8x.normalize_8bit if simulate else self.float_input
+
+
+def folded(model: nn.Module) -> nn.Module:
+    """A copy whose batch normalization is part of the weights."""
+    result = copy.deepcopy(model)
+    qat.fold(result)
+    return result
+
+
+AI84 = Device(
+    "AI84",
+    ("84",),
+    ai84net.models,
+    float_input=ai8x.normalize_float,
+    after_step=ai84.project_parameters,
+    exported=lambda model: model,
+    start_qat=None,
+)
+AI85 = Device(
+    "AI85",
+    ("85", "MAX78000"),
+    ai85net.models,
+    float_input=ai8x.normalize_float_8bit,
+    after_step=lambda model: None,
+    exported=folded,
+    start_qat=qat.start,
+)
+DEVICES = (AI84, AI85)
+"""All devices; `find` chooses among them."""
+
+
+def find(name: str) -> Device:
+    """The device that is called `name`, its name or a synonym."""
+    return next(device for device in DEVICES if name in (device.name, *device.synonyms))
