@@ -44,6 +44,11 @@ class Layer(nn.Module):
         bn: batch normalization of a network in training, until `qat.fold` makes it part of the weights; else None.
     """
 
+    output_shift: Tensor
+    weight_bits: Tensor
+    quantize_activation: Tensor
+    shift_quantile: Tensor
+
     def __init__(self, settings: LayerSettings, op: nn.Module | None, batch_norm: nn.Module | None, simulate: bool):
         super().__init__()
         self.settings, self.simulate = settings, simulate
@@ -78,23 +83,23 @@ class Layer(nn.Module):
         data = self.pool(data)
         if self.op is None:
             return data
-        return self.exact(data) if self.simulate else self.trained(data)
+        return self.exact(self.op, data) if self.simulate else self.trained(self.op, data)
 
     def parameters_of_op(self) -> dict[str, Tensor]:
         """weight and, where there is one, bias."""
-        return dict(self.op.named_parameters())
+        return dict(self.op.named_parameters()) if self.op is not None else {}
 
     def exponent(self) -> int:
         """The power of two that brings the parameters to full scale; minus the output shift."""
         return quantization.exponent(list(self.parameters_of_op().values()), self.bits, float(self.shift_quantile))
 
-    def trained(self, data: Tensor) -> Tensor:
+    def trained(self, op: nn.Module, data: Tensor) -> Tensor:
         """Float mode and quantized training (AI85 hardware reference 12.5)."""
         quantized, parameters = bool(self.quantize_activation), self.parameters_of_op()
         if quantized:
             exponent = self.exponent()
             parameters = {name: quantization.fake(p, exponent, self.bits) for name, p in parameters.items()}
-        output = functional_call(self.op, parameters, (data,))
+        output: Tensor = functional_call(op, parameters, (data,))
         if self.bn is not None:
             output = self.bn(output) / 4
         if self.settings.wide:
@@ -103,7 +108,7 @@ class Layer(nn.Module):
             output = ai8x.round_half_up(output * 2.0**-exponent, ai8x.FULL_SCALE)
         return saturate(output, self.settings.activation, ai8x.Q7)
 
-    def exact(self, data: Tensor) -> Tensor:
+    def exact(self, op: nn.Module, data: Tensor) -> Tensor:
         """The device's integers (AI85 hardware reference 1.4); a wide layer gives its accumulator."""
         parameters = self.parameters_of_op()
         if "bias" in parameters:  # the file's bias is scaled; the device adds its integers times 128 (12.2)
@@ -112,7 +117,7 @@ class Layer(nn.Module):
         dtype = ai8x.exact_type(parameters["weight"], parameters.get("bias"))
         parameters = {name: parameter.to(dtype) for name, parameter in parameters.items()}
         with ai8x.exact_arithmetic():
-            accumulator: Tensor = functional_call(self.op, parameters, (data.to(dtype),))
+            accumulator: Tensor = functional_call(op, parameters, (data.to(dtype),))
         if self.settings.wide:
             return accumulator
         shift = int(self.output_shift) + ai8x.DATA_BITS - self.bits

@@ -127,7 +127,8 @@ def normalize_float(images: Tensor) -> Tensor:
 
 def normalize_float_8bit(images: Tensor) -> Tensor:
     """Map uint8 images 0..255 to the exact mode's input divided by 128: the 8-bit grid, range -1..+127/128."""
-    return normalize_8bit(images) / FULL_SCALE
+    scaled: Tensor = normalize_8bit(images) / FULL_SCALE
+    return scaled
 
 
 def normalize_8bit(images: Tensor) -> Tensor:

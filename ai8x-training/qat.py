@@ -130,8 +130,8 @@ def start(model: nn.Module, policy: Policy) -> None:
 def fold(model: nn.Module) -> None:
     """Make batch normalization part of the weights and biases, in place (AI85 hardware reference 12.5).
 
-    With running mean m, variance v, scale g and offset o of an output channel, and r = g / 4 / sqrt(v + eps), its weights
-    become w * r and its bias (b - m) * r + o / 4. The quarter is that of the layers' forward pass.
+    With running mean m, variance v, scale g and offset o of an output channel, and r = g / 4 / sqrt(v + eps), its
+    weights become w * r and its bias (b - m) * r + o / 4. The quarter is that of the layers' forward pass.
     """
     for layer in layers(model).values():
         if layer.bn is not None:
