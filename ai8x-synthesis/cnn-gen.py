@@ -14,7 +14,7 @@ from izer import listing, output, pipeline
 from izer.device import DEVICES
 from izer.emit import blocklevel, rtlsim
 from izer.emit.cmsisnn import buffer_listing
-from izer.emit.demofolder import Names
+from izer.emit.demofolder import Ending, Names
 from izer.errors import IzerError
 from izer.kernelmap import kernel_map
 from izer.program import LOAD_SECTIONS, Options
@@ -115,6 +115,14 @@ def add_code_options(parser: argparse.ArgumentParser) -> None:
                       help="simulation time-out in units of 10 ms, 0 for none (default: 4)")
     code.add_argument("--unload", action="store_true",
                       help="unload the output to memory without classification layer (with --embedded-code)")
+    code.add_argument("--softmax", action="store_true",
+                      help="unload, and compute the softmax of the output without classification layer "
+                           "(with --embedded-code)")
+    code.add_argument("--fractional-softmax", action="store_true",
+                      help="softmax with seven fractional bits in the exponent instead of rounded exponents")
+    code.add_argument("--compact-data", action="store_true",
+                      help="RTL simulation: load the input from arrays, as embedded code does")
+    code.add_argument("--compact-weights", action="store_true", help="the same for the kernels")
     verify = code.add_mutually_exclusive_group()
     verify.add_argument("--verify-writes", action="store_true", help="read back and compare all that is written")
     verify.add_argument("--verify-kernels", action="store_true", help="the same for the kernels only")
@@ -164,10 +172,15 @@ def contradiction(options: argparse.Namespace) -> str:
     missing = [f"--{name.replace('_', '-')}" for name in needed if getattr(options, name) is None]
     if missing and not options.check:
         return f"the following arguments are required, except with --check: {', '.join(missing)}"
-    if (options.fc_layer or options.unload) and not options.embedded_code:
-        return f"{'--fc-layer' if options.fc_layer else '--unload'} needs --embedded-code"
-    if options.fixed_input and not options.embedded_code:
-        return "--fixed-input needs --embedded-code"
+    for name in ("fc_layer", "unload", "softmax", "fixed_input"):
+        if getattr(options, name) and not options.embedded_code:
+            return f"--{name.replace('_', '-')} needs --embedded-code"
+    if options.softmax and options.fc_layer:
+        return "--softmax is for networks without classification layer; --fc-layer computes it too"
+    if options.fractional_softmax and not (options.fc_layer or options.softmax):
+        return "--fractional-softmax needs --fc-layer or --softmax"
+    if compact_sections(options) and (is_block_level(options) or options.verify_writes or options.verify_kernels):
+        return "--compact-data and --compact-weights are for programs that do not compare every store"
     if options.seed is not None and (options.checkpoint_file or options.seed < 0):
         return "--seed is a number from 0, and replaces --checkpoint-file"
     if options.seed is not None and options.fc_layer:
@@ -187,7 +200,7 @@ def cmsis_contradiction(options: argparse.Namespace) -> str:
         return ""
     if not options.embedded_code:
         return "--cmsis-software-nn needs --embedded-code"
-    for name in ("unload", "verify_writes", "verify_kernels", "init_tram", "zero_unused", "debug"):
+    for name in ("unload", "softmax", "verify_writes", "verify_kernels", "init_tram", "zero_unused", "debug"):
         if getattr(options, name):
             return f"--{name.replace('_', '-')} is about the accelerator: leave it out with --cmsis-software-nn"
     return ""
@@ -196,6 +209,12 @@ def cmsis_contradiction(options: argparse.Namespace) -> str:
 def is_block_level(options: argparse.Namespace) -> bool:
     """Whether the output is memory files and not C (AI84 hardware reference 7.7)."""
     return not options.embedded_code and options.top_level is None
+
+
+def compact_sections(options: argparse.Namespace) -> frozenset[str]:
+    """The sections of the program that are loops over arrays in a test for RTL simulation."""
+    chosen = {"load_input": options.compact_data, "load_kernels": options.compact_weights}
+    return frozenset(name for name, compact in chosen.items() if compact)
 
 
 def program_options(options: argparse.Namespace) -> Options:
@@ -242,14 +261,16 @@ def generated_files(
     """The files of the chosen kind of output, by name."""
     if options.embedded_code:
         names = Names((options.c_filename or "main") + ".c", options.weight_filename, options.sample_filename)
+        ending = Ending(options.unload, options.softmax, options.fractional_softmax)
         if options.cmsis_software_nn:
-            return pipeline.cmsis_files(model, title, command, names)
-        return pipeline.embedded_files(model, title, command, names, options.unload)
+            return pipeline.cmsis_files(model, title, command, names, ending)
+        return pipeline.embedded_files(model, title, command, names, ending)
     if is_block_level(options):
         memories = blocklevel.Names(options.input_filename, options.output_filename, options.runtest_filename)
         return pipeline.blocklevel_files(model, title, command, memories, options.timeout)
     source = (options.c_filename or "test") + ".c"
-    return pipeline.rtlsim_files(model, title, command, source, options.runtest_filename, options.timeout)
+    return pipeline.rtlsim_files(model, title, command, source, options.runtest_filename, options.timeout,
+                                 compact_sections(options))
 
 
 def additional_files(options: argparse.Namespace, model: pipeline.Model) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ from .checkpoint import Checkpoint, read_checkpoint, untrained
 from .cmsis_rules import CMSIS_RULES
 from .device import Device
 from .emit import blocklevel, cmsisnn, embedded, layerfiles, rtlsim
-from .emit.demofolder import Names
+from .emit.demofolder import PLAIN, Ending, Names
 from .errors import IzerError, RuleError, Violation
 from .network import Network, build_network
 from .operations import CopyKernels, Program
@@ -198,34 +198,41 @@ def embedded_program(model: Model) -> Program:
     return verify.read_back(lowered, model.options.verify)
 
 
-def rtlsim_program(model: Model) -> Program:
-    """The program of the RTL simulation style: only programmed mask RAM columns are written, each store is verified."""
-    lowered = _lower(model, kernels.kernel_stores(model.device, model.network, model.placement))
+def rtlsim_program(model: Model, whole_mask_rams: bool = False) -> Program:
+    """The program of the RTL simulation style: only programmed mask RAM columns are written, each store is verified.
+
+    With `whole_mask_rams` the mask RAMs are written as in the embedded style.
+    """
+    lower_kernels = kernels.kernel_arrays if whole_mask_rams else kernels.kernel_stores
+    lowered = _lower(model, lower_kernels(model.device, model.network, model.placement))
     return verify.read_back(verify.split_copies(lowered), model.options.verify) if model.options.verify else lowered
 
 
 def embedded_files(
-    model: Model, title: str, command: str, names: Names, unload: bool = False
+    model: Model, title: str, command: str, names: Names, ending: Ending = PLAIN
 ) -> dict[str, bytes]:
-    """The files of an embedded demo by name; it unloads its output for the classification layer, or with `unload`."""
+    """The files of an embedded demo by name."""
     inputs = sampledata.input_arrays(model.network, model.placement.layers[0])
     return embedded.emit(embedded.Demo(model.device, title, command, model.network, embedded_program(model),
-                                       model.sample, inputs, model.scores, model.classes,
-                                       unload or model.network.fc is not None), names)  # fmt: skip
+                                       model.sample, inputs, model.scores, model.classes, ending), names)
 
 
-def cmsis_files(model: Model, title: str, command: str, names: Names) -> dict[str, bytes]:
+def cmsis_files(
+    model: Model, title: str, command: str, names: Names, ending: Ending = PLAIN
+) -> dict[str, bytes]:
     """The files of a demo that runs in software with CMSIS-NN, by name."""
     clocks = estimate.accelerator_clocks(model.network, model.placement)
     return cmsisnn.emit(cmsisnn.Demo(model.device.name, title, command, model.network, model.sample, model.data,
-                                     model.values[-1].output, model.scores, model.classes, clocks), names)  # fmt: skip
+                                     model.values[-1].output, model.scores, model.classes, clocks, ending), names)
 
 
 def rtlsim_files(
-    model: Model, title: str, command: str, source: str, runtest: str, timeout: int
+    model: Model, title: str, command: str, source: str, runtest: str, timeout: int,
+    compact: frozenset[str] = frozenset(),
 ) -> dict[str, bytes]:
-    """The files of an RTL simulation test by name."""
-    return rtlsim.emit(rtlsim.Test(title, command, model.network, rtlsim_program(model), timeout), source, runtest)
+    """The files of an RTL simulation test by name; sections that are `compact` copy arrays in loops."""
+    program = rtlsim_program(model, "load_kernels" in compact)
+    return rtlsim.emit(rtlsim.Test(title, command, model.network, program, timeout, compact), source, runtest)
 
 
 def blocklevel_files(

@@ -16,7 +16,7 @@ from chip.demo import build
 from chip.mcu import Mcu
 from conformance_cases import CASES, ROOT, request_of
 from izer import pipeline
-from izer.emit.demofolder import Names
+from izer.emit.demofolder import Ending, Names
 from izer.errors import IzerError
 from izer.operations import Program, Verify
 from izer.program import LOAD_SECTIONS, Options
@@ -184,7 +184,7 @@ def test_firmware_reads_new_input_back_too(tmp_path):
 def test_output_is_unloaded_without_classification_layer(tmp_path):
     model = model_with(Options())
     (tmp_path / "demo").mkdir()
-    for name, content in pipeline.embedded_files(model, "demo", "test", NAMES, unload=True).items():
+    for name, content in pipeline.embedded_files(model, "demo", "test", NAMES, Ending(unload=True)).items():
         (tmp_path / "demo" / name).write_bytes(content)
     with Chip() as chip:
         mcu = Mcu(build(tmp_path / "demo", lambda _: None), chip)

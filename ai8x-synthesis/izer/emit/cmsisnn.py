@@ -11,7 +11,7 @@ from ..checkpoint import LayerWeights
 from ..network import KERNEL, Layer, Network
 from ..sampledata import Sample
 from .ctext import decimals, environment, network_summary
-from .demofolder import Names, answer_defines, define_file, fc_defines, manifest, npy, runtime_files
+from .demofolder import Ending, Names, answer_defines, define_file, fc_defines, manifest, npy, runtime_files
 
 FAST_INPUTS, FAST_OUTPUTS = 4, 2  # channels are multiples of these in the fast convolution (13.2)
 MAX_RELU = 65535  # values; the library's ReLU counts in 16 bits (13.4)
@@ -37,6 +37,7 @@ class Demo:
     scores: NDArray[np.int16] | None
     classes: tuple[str, ...]
     clocks: int
+    ending: Ending
 
 
 @dataclass(frozen=True)

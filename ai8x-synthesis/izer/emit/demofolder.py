@@ -25,6 +25,27 @@ class Names:
     sample: str
 
 
+@dataclass(frozen=True)
+class Ending:
+    """What a demo does with the output of the last layer.
+
+    Without classification layer it may unload it, and with `softmax` compute the softmax of the output itself;
+    `fractional` chooses the softmax with seven fractional bits in the exponent (8.3).
+    """
+
+    unload: bool = False
+    softmax: bool = False
+    fractional: bool = False
+
+    @property
+    def softmax_function(self) -> str:
+        """The routine of Device/ that computes the softmax."""
+        return "arm_softmax_q8p7_q15_frac" if self.fractional else "arm_softmax_q8p7_q15"
+
+
+PLAIN = Ending()  # nothing but the classification layer, if there is one
+
+
 def interleave(weights: NDArray[np.int8]) -> NDArray[np.int8]:
     """FC weights int8 [R, N] in the x4 order that the optimized routine reads, flat (AI84 hardware reference 8.2).
 

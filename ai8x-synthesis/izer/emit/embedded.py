@@ -11,7 +11,7 @@ from ..network import Network
 from ..operations import Copy, CopyBytes, CopyKernels, Fill, Operation, Program, Verify, Write
 from ..sampledata import InputArray, Sample
 from .ctext import environment, hex_bytes, hex_words, network_summary
-from .demofolder import Names, answer_defines, define_file, fc_defines, manifest, npy, runtime_files
+from .demofolder import Ending, Names, answer_defines, define_file, fc_defines, manifest, npy, runtime_files
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,12 @@ class Demo:
     inputs: tuple[InputArray, ...]
     scores: NDArray[np.int16] | None
     classes: tuple[str, ...]
-    unload: bool
+    ending: Ending
+
+    @property
+    def unload(self) -> bool:
+        """Whether the program reads the output of the last layer."""
+        return self.ending.unload or self.ending.softmax or self.network.fc is not None
 
 
 def emit(demo: Demo, names: Names) -> dict[str, bytes]:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..network import Network
-from ..operations import Program, Verify
-from .ctext import environment, network_summary
+from ..operations import Copy, CopyKernels, Program, Verify
+from .ctext import environment, hex_words, network_summary
 
 MAX_NAME = 245  # characters of base directory plus name, below the limits of file systems
 
@@ -29,28 +29,45 @@ def test_name(prefix: str, network: Network, directory: str) -> str:
 
 @dataclass(frozen=True)
 class Test:
-    """Everything that the files of one test say; `timeout` is in units of 10 ms."""
+    """Everything that the files of one test say; `timeout` is in units of 10 ms.
+
+    Sections of the program that are `compact` are loops over arrays; the others have a statement for every store.
+    """
 
     title: str
     command: str
     network: Network
     program: Program
     timeout: int
+    compact: frozenset[str] = frozenset()
 
 
 def emit(test: Test, source: str, runtest: str) -> dict[str, bytes]:
     """All files of a test folder by name."""
     template = environment().get_template("test.c.j2")
-    text = template.render(test=test, summary=network_summary(test.network), stores=list(_stores(test.program)))
+    arrays = [operation for section in test.program.load if section.name in test.compact
+              for operation in section.operations if isinstance(operation, Copy | CopyKernels)]  # fmt: skip
+    text = template.render(test=test, summary=network_summary(test.network), stores=list(_stores(test)),
+                           arrays=[(array.name, hex_words(array.words)) for array in arrays],
+                           helpers={_loop(array) for array in arrays})  # fmt: skip
     return {source: text.encode(), runtest: _run_test(test, source, runtest).encode()}
 
 
-def _stores(program: Program) -> Iterator[str]:
-    """The body of cnn_load(): every bus access as one statement."""
-    for section in program.load:
+def _loop(operation: Copy | CopyKernels) -> str:
+    """The function that copies an array."""
+    return "copy_kernels" if isinstance(operation, CopyKernels) else "copy_words"
+
+
+def _stores(test: Test) -> Iterator[str]:
+    """The body of cnn_load(): every bus access as one statement, or in a compact section every array."""
+    for section in test.program.load:
         if section.operations:
             yield f"\n  // {section.why}"
         for operation in section.operations:
+            if section.name in test.compact and isinstance(operation, Copy | CopyKernels):
+                yield (f"  {_loop(operation)}(0x{operation.address:08x}, {operation.name}, COUNT({operation.name})); "
+                       f"// {operation.why}")  # fmt: skip
+                continue
             if isinstance(operation, Verify):
                 yield from _comparisons(operation)
                 continue
