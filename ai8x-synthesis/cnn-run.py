@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Build a generated program and run it on an emulated Cortex-M4 with the accelerator model on its bus."""
+"""Build a generated program and run it on an emulated Cortex-M4 with the accelerator model on its bus.
+
+A program that runs in software, with CMSIS-NN, is run there too and compared with the accelerator."""
 
 import argparse
 import dataclasses
@@ -20,25 +22,21 @@ from rich.table import Table
 from rich.text import Text
 
 from chip import Chip, ChipError, FirmwareError
-from chip.demo import (
-    Image,
-    Manifest,
-    Scores,
-    build,
-    check_inputs,
-    classify,
-    read_images,
-    read_manifest,
-    read_probabilities,
-    read_scores,
-)
+from chip.demo import Image, Scores, build, read_images, read_probabilities, read_scores
+from chip.elf import Section
+from chip.inference import check_inputs, classify, software_instructions
+from chip.manifest import AcceleratorManifest, SoftwareManifest, read_manifest
 from chip.mcu import Mcu, Result
 from chip.rtltest import FLASH_SIZE, built, first_difference, is_rtltest
 
+AnyManifest = AcceleratorManifest | SoftwareManifest
 RAMP = " .:-=+*#%@"
+CORE_CLOCKS = 2  # of the processor in one of the accelerator (AI84 hardware reference, appendix D)
+LIMIT, SOFTWARE_LIMIT = 100_000_000, 1_000_000_000  # instructions of main()
 EXAMPLE = """example:
   ./cnn-run.py demos/FashionMNIST
   ./cnn-run.py demos/FashionMNIST --images test.npy --scores scores.npy
+  ./cnn-run.py demos/CIFAR-10-Arm
   ./cnn-run.py rtlsim/fmnist-1x28x28b_0x0s1p1m60_relu
 
 The exit status is 0 only if the program found its known answer."""
@@ -48,7 +46,9 @@ The exit status is 0 only if the program found its known answer."""
 class Outcome:
     """What --json writes; `predicted` and `probability` are null for a program without classification layer.
 
-    `difference` is the first word that differs, of a test for RTL simulation that failed.
+    `instructions` are those of the whole program, `inference_instructions` those of the layers in software. `cycles` is
+    the time of the accelerator; for a program in software, the time that it would take. `sections` have bytes of flash
+    and RAM. `difference` is the first word that differs, of a test for RTL simulation that failed.
     """
 
     program: str
@@ -61,6 +61,8 @@ class Outcome:
     seconds: float
     images: int
     images_per_second: float | None
+    sections: tuple[Section, ...]
+    inference_instructions: int | None = None
     difference: str | None = None
 
 
@@ -73,8 +75,9 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--scores", type=Path, metavar="OUT.npy",
                         help="write the scores of --images, int16 [N, outputs], Q8.7")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
-    parser.add_argument("--limit", type=int, default=100_000_000, metavar="N",
-                        help="stop the program after N instructions (default: %(default)s)")
+    parser.add_argument("--limit", type=int, metavar="N",
+                        help="stop the program after N instructions (default: 100,000,000, ten times as many for a "
+                             "program in software)")
     options = parser.parse_args(arguments)
     if options.scores and not options.images:
         parser.error("--scores needs --images")
@@ -115,7 +118,7 @@ def draw(console: Console, folder: Path, shape: tuple[int, int, int]) -> None:
     console.print(blocks(grey) if console.is_terminal else Text(ascii_art(grey)), soft_wrap=True)
 
 
-def classify_all(console: Console, mcu: Mcu, manifest: Manifest, images: Image) -> tuple[Scores, float]:
+def classify_all(console: Console, mcu: Mcu, manifest: AnyManifest, images: Image) -> tuple[Scores, float]:
     """Scores int16 [N, outputs] and the seconds that they took."""
     if not manifest.fc:
         raise FirmwareError(f"{manifest.program} has no classification layer; generate it with --fc-layer for --images")
@@ -153,13 +156,17 @@ def run_main(console: Console, mcu: Mcu, limit: int) -> Result:
         console.print(Text(mcu.console), end="", soft_wrap=True)
 
 
-def outcome(manifest: Manifest, mcu: Mcu, result: Result, seconds: float) -> Outcome:
-    """What main() computed, from the memory of the microcontroller."""
+def outcome(manifest: AnyManifest, mcu: Mcu, result: Result, seconds: float) -> Outcome:
+    """What main() computed, from the memory of the microcontroller; a program in software is run once more."""
+    software = isinstance(manifest, SoftwareManifest)
+    passed = result.status == 0
     predicted = int(np.argmax(read_scores(mcu))) if manifest.fc else None
     probability = None if predicted is None else int(read_probabilities(mcu)[predicted]) / 32768
-    return Outcome(program=manifest.program, passed=result.status == 0, predicted=predicted, probability=probability,
-                   label=manifest.label, cycles=result.cycles, instructions=result.instructions, seconds=seconds,
-                   images=0, images_per_second=None)
+    return Outcome(program=manifest.program, passed=passed, predicted=predicted, probability=probability,
+                   label=manifest.label, cycles=manifest.accelerator_clocks if software else result.cycles,
+                   instructions=result.instructions, seconds=seconds, images=0, images_per_second=None,
+                   sections=mcu.firmware.sections,
+                   inference_instructions=software_instructions(mcu) if software and passed else None)
 
 
 def report(console: Console, result: Outcome, class_name: Callable[[int], str] = str) -> None:
@@ -170,11 +177,32 @@ def report(console: Console, result: Outcome, class_name: Callable[[int], str] =
         table.add_row("true class", class_name(result.label))
     table.add_row("known answer", "PASS" if result.passed else "FAIL")
     table.add_row("instructions", f"{result.instructions:,}")
+    if result.inference_instructions is not None:
+        table.add_row("of these, the layers", f"{result.inference_instructions:,}")
     table.add_row("accelerator clocks", f"{result.cycles:,} (estimate)")
+    if result.inference_instructions is not None:
+        ratio = result.inference_instructions / (CORE_CLOCKS * result.cycles)
+        table.add_row("software : accelerator", f"{ratio:.0f} : 1 in time, at one instruction a clock")
     table.add_row("emulated in", f"{result.seconds:.2f} s")
     if result.images_per_second is not None:
         table.add_row("more images", f"{result.images} ({result.images_per_second:.0f} a second)")
     console.print(table)
+    report_memory(console, result.sections)
+
+
+def report_memory(console: Console, sections: Sequence[Section]) -> None:
+    """Bytes of flash and RAM by section of the linked program."""
+    table = Table("memory", "flash", "RAM", box=None)
+    for section in sections:
+        table.add_row(section.name, f"{section.flash:,}", f"{section.ram:,}")
+    total = [f"{sum(values):,}" for values in zip(*((s.flash, s.ram) for s in sections), strict=True)]
+    table.add_row("total", *total)
+    console.print(table)
+
+
+def limit(options: argparse.Namespace, manifest: AnyManifest) -> int:
+    """Most instructions of main()."""
+    return options.limit or (SOFTWARE_LIMIT if isinstance(manifest, SoftwareManifest) else LIMIT)
 
 
 def run_demo(options: argparse.Namespace, console: Console) -> Outcome:
@@ -186,7 +214,8 @@ def run_demo(options: argparse.Namespace, console: Console) -> Outcome:
     with Chip() as chip:
         mcu = Mcu(elf, chip)
         begin = time.perf_counter()
-        result = outcome(manifest, mcu, run_main(console, mcu, options.limit), time.perf_counter() - begin)
+        result = outcome(manifest, mcu, run_main(console, mcu, limit(options, manifest)),
+                         time.perf_counter() - begin)
         if images is not None and result.passed:
             scores, seconds = classify_all(console, mcu, manifest, images)
             rate = len(images) / seconds if seconds else None
@@ -205,13 +234,13 @@ def run_rtltest(options: argparse.Namespace, console: Console) -> Outcome:
     with built(options.folder, line_printer(console)) as elf, Chip() as chip:
         mcu = Mcu(elf, chip, FLASH_SIZE)
         begin = time.perf_counter()
-        run = run_main(console, mcu, options.limit)
+        run = run_main(console, mcu, options.limit or LIMIT)
         seconds = time.perf_counter() - begin
         passed = run.console.endswith("*** PASS ***\n")  # pass() of the stand-in for the test bench
         difference = None if passed else str(first_difference(options.folder, mcu))
     result = Outcome(program=options.folder.name, passed=passed, predicted=None, probability=None, label=None,
                      cycles=run.cycles, instructions=run.instructions, seconds=seconds, images=0,
-                     images_per_second=None, difference=difference)
+                     images_per_second=None, sections=mcu.firmware.sections, difference=difference)
     if difference:
         console.print(Text(f"First word that differs: {difference}"), soft_wrap=True)
     report(console, result)

@@ -1,4 +1,4 @@
-"""A generated demo folder: its manifest, its build, and inferences on the emulated microcontroller."""
+"""A generated demo folder: its build, the images for it, and what its program leaves in memory."""
 
 import os
 import shutil
@@ -6,62 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from chip.errors import BuildError, FirmwareError
 from chip.mcu import Mcu
 
 Image = npt.NDArray[np.int8]
 Scores = npt.NDArray[np.int16]
-
-
-class Input(BaseModel):
-    """An array of network input: a channel, four pixels a word (CHW), or up to four channels, one a byte lane (HWC)."""
-
-    model_config = ConfigDict(frozen=True)
-
-    symbol: str
-    channel: int | None = None
-    lanes: tuple[int | None, ...] = ()
-
-
-class Manifest(BaseModel):
-    """cnn-run.json, which the generator puts beside the program. `outputs`: number of classification outputs."""
-
-    model_config = ConfigDict(frozen=True)
-
-    kind: Literal["embedded"]
-    device: Literal["AI84"]
-    program: str
-    dataset: str
-    input: tuple[int, int, int]
-    data_format: Literal["chw", "hwc"]
-    inputs: tuple[Input, ...]
-    classes: tuple[str, ...] | None
-    label: int | None
-    fc: bool
-    outputs: int
-
-    def class_name(self, number: int) -> str:
-        """The name of a class, or its number where it has none."""
-        return self.classes[number] if self.classes and number < len(self.classes) else f"class {number}"
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a demo folder; raises FirmwareError if there is none or it is not valid."""
-    path = folder / "cnn-run.json"
-    try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise FirmwareError(f"{path}: {error.strerror}; give a folder that cnn-gen.py --embedded-code wrote") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "whole file"
-        raise FirmwareError(f"{path}: {key}: {first['msg']}; generate the folder again") from error
 
 
 def read_images(path: Path, shape: tuple[int, int, int]) -> Image:
@@ -98,20 +51,6 @@ def build(folder: Path, show: Callable[[str], None], name: Path | None = None, o
     return folder / "build" / "firmware.elf"
 
 
-def pack_input(manifest: Manifest, image: Image) -> dict[str, bytes]:
-    """The content of the program's input arrays for one image int8 [C, H, W] (AI84 hardware reference 6.1 and 6.2).
-
-    CHW: four pixels of a channel a word, the first in the low byte, zeros after the last. HWC: one word a pixel.
-    """
-    pixels = image.reshape(len(image), -1)
-    if manifest.data_format == "chw":
-        padded = np.pad(pixels, ((0, 0), (0, -pixels.shape[1] % 4)))
-        return {item.symbol: padded[item.channel].tobytes() for item in manifest.inputs}
-    zero = np.zeros_like(pixels[0])
-    return {item.symbol: np.stack([zero if c is None else pixels[c] for c in item.lanes], axis=-1).tobytes()
-            for item in manifest.inputs}
-
-
 def read_scores(mcu: Mcu) -> Scores:
     """The classification layer's outputs in the program's memory, Q8.7."""
     return np.frombuffer(mcu.read_symbol("fc_output"), "<i2")
@@ -120,20 +59,3 @@ def read_scores(mcu: Mcu) -> Scores:
 def read_probabilities(mcu: Mcu) -> Scores:
     """The softmax in the program's memory, Q15."""
     return np.frombuffer(mcu.read_symbol("softmax_q15"), "<i2")
-
-
-def check_inputs(mcu: Mcu, manifest: Manifest) -> None:
-    """Raise FirmwareError if writing the input arrays would not change what load_input() loads."""
-    for item in manifest.inputs:
-        if not mcu.reads("load_input", item.symbol):
-            raise FirmwareError(f"load_input() does not read all of {item.symbol}: the compiler has put the sample "
-                                "into the code; read it through a `const volatile` pointer")
-
-
-def classify(mcu: Mcu, manifest: Manifest, image: Image) -> Scores:
-    """Run one more image int8 [C, H, W] through a program whose main() has finished; returns its scores."""
-    for symbol, content in pack_input(manifest, image).items():
-        mcu.write_symbol(symbol, content)
-    for function in ("cnn_restart", "cnn_wait", "cnn_classify"):
-        mcu.call(function)
-    return read_scores(mcu)

@@ -1,11 +1,13 @@
 """Reads firmware: what to load, where functions and objects are, and which source line an instruction came from."""
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from elftools.common.exceptions import DWARFError, ELFError
+from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
 from chip.errors import FirmwareError
@@ -21,14 +23,27 @@ class Symbol:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A section that takes memory: its bytes of flash and of RAM. Initialised variables take both."""
+
+    name: str
+    flash: int
+    ram: int
+
+
+@dataclass(frozen=True)
 class Firmware:
-    """A linked program. `segments` are (load address, content), `lines` are (address, "file:line"), ascending."""
+    """A linked program. `segments` are (load address, content), `lines` are (address, "file:line"), ascending.
+
+    The last of the `sections` is the stack, of the size that the linker script keeps free for it at least.
+    """
 
     path: Path
     segments: tuple[tuple[int, bytes], ...]
     functions: tuple[Symbol, ...]
     objects: dict[str, Symbol]
     lines: tuple[tuple[int, str], ...]
+    sections: tuple[Section, ...]
 
     def function(self, name: str) -> Symbol:
         """The function of that name; raises FirmwareError if there is none."""
@@ -89,7 +104,22 @@ def _firmware(path: Path, elf: Any) -> Firmware:
     objects = {symbol.name: Symbol(symbol.name, symbol["st_value"], symbol["st_size"]) for symbol in symbols
                if symbol["st_info"]["type"] == "STT_OBJECT"}
     return Firmware(path, tuple(segments), tuple(sorted(functions, key=lambda function: function.address)), objects,
-                    _lines(elf))
+                    _lines(elf), (*_sections(elf), Section(".stack", 0, _absolute(table, "minimum_stack"))))
+
+
+def _sections(elf: Any) -> Iterator[Section]:
+    """The sections that the program occupies memory with, without empty ones."""
+    for section in elf.iter_sections():
+        flags, size = section["sh_flags"], section["sh_size"]
+        if flags & SH_FLAGS.SHF_ALLOC and size:
+            flash = 0 if section["sh_type"] == "SHT_NOBITS" else size
+            yield Section(section.name, flash, size if flags & SH_FLAGS.SHF_WRITE else 0)
+
+
+def _absolute(table: Any, name: str) -> int:
+    """The value of a symbol of the linker script; 0 if there is none."""
+    symbols = table.get_symbol_by_name(name)
+    return symbols[0]["st_value"] if symbols else 0
 
 
 def _lines(elf: Any) -> tuple[tuple[int, str], ...]:

@@ -101,7 +101,7 @@ class Mcu:
             raise self._fault("returned from its reset handler instead of exiting", self._return)
         return Result(status, self._console, self.instructions, self._chip.cycles())
 
-    def call(self, function: str, *arguments: int, limit: int = 100_000_000) -> int:
+    def call(self, function: str, *arguments: int, limit: int = 1_000_000_000) -> int:
         """Call a function with up to four 32-bit arguments on an empty stack; returns register r0, unsigned.
 
         Memory is what run() and earlier calls left. Raises EmulationFault as run() does, and if the program exits.
@@ -132,8 +132,8 @@ class Mcu:
             raise ValueError(f"{name} has {symbol.size} bytes, given {len(content)}")
         self._cpu.mem_write(symbol.address, content)
 
-    def reads(self, function: str, name: str) -> bool:
-        """Call a function and tell whether it reads every byte of a global object.
+    def reads(self, name: str, function: str, *arguments: int) -> bool:
+        """Call a function as call() does, and tell whether it reads every byte of a global object.
 
         It does not where the compiler has put the object's initial content into the code; then write_symbol() has no
         effect on that function. Raises what call() and read_symbol() raise.
@@ -145,7 +145,7 @@ class Mcu:
             seen.update(range(address, address + size))
 
         hook = self._cpu.hook_add(uc.UC_HOOK_MEM_READ, on_read, None, symbol.address, symbol.address + symbol.size - 1)
-        self.call(function)
+        self.call(function, *arguments)
         self._cpu.hook_del(hook)
         return seen.issuperset(range(symbol.address, symbol.address + symbol.size))
 
