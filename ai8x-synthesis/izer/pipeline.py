@@ -180,22 +180,26 @@ def _named_sample(request: Request, description: Description) -> sampledata.Samp
 
 
 def _lower(model: Model, kernel_copies: Iterator[CopyKernels]) -> Program:
-    """The program, verified. Raises RuleError; where a legal network gets there, the generator has a defect."""
+    """The program, without what --verify-writes adds."""
     first = model.placement.layers[0]
     inputs = sampledata.input_copies(model.device, model.network, first, model.data)
-    lowered = program.lower(model.device, model.network, model.placement, model.registers, kernel_copies, inputs,
-                            model.values[-1].output, model.options)  # fmt: skip
-    found = check_program(model.device, model.network, model.data, lowered)
+    return program.lower(model.device, model.network, model.placement, model.registers, kernel_copies, inputs,
+                         model.values[-1].output, model.options)  # fmt: skip
+
+
+def _checked(model: Model, finished: Program) -> Program:
+    """The program, verified. Raises RuleError; where a legal network gets there, the generator has a defect."""
+    found = check_program(model.device, model.network, model.data, finished)
     violations = [violation for violation in found if violation.rule not in model.waived]
     if violations:
         raise RuleError(violations)
-    return lowered
+    return finished
 
 
 def embedded_program(model: Model) -> Program:
     """The program of the embedded style: whole mask RAMs are copied from arrays."""
     lowered = _lower(model, kernels.kernel_arrays(model.device, model.network, model.placement))
-    return verify.read_back(lowered, model.options.verify)
+    return _checked(model, verify.read_back(lowered, model.options.verify))
 
 
 def rtlsim_program(model: Model, whole_mask_rams: bool = False) -> Program:
@@ -205,7 +209,9 @@ def rtlsim_program(model: Model, whole_mask_rams: bool = False) -> Program:
     """
     lower_kernels = kernels.kernel_arrays if whole_mask_rams else kernels.kernel_stores
     lowered = _lower(model, lower_kernels(model.device, model.network, model.placement))
-    return verify.read_back(verify.split_copies(lowered), model.options.verify) if model.options.verify else lowered
+    if model.options.verify:
+        lowered = verify.read_back(verify.split_copies(lowered), model.options.verify)
+    return _checked(model, lowered)
 
 
 def embedded_files(
