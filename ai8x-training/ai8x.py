@@ -120,23 +120,24 @@ def exact_type(weight: Tensor, bias: Tensor | None) -> torch.dtype:
     return torch.float32 if float(largest.max()) < 2**23 else torch.float64
 
 
-def normalize_float(images: Tensor) -> Tensor:
-    """Map uint8 images 0..255 to the float mode's input, u/255 - 0.5, range -0.5..+0.5."""
-    return images.float() / 255 - 0.5
+def normalize_float(images: Tensor, unit: int) -> Tensor:
+    """Map uint8 values u to AI84's float input, u/`unit` - 0.5, range -0.5..+0.5; `unit` is 255 or 256."""
+    return images.float() / unit - 0.5
 
 
-def normalize_float_8bit(images: Tensor) -> Tensor:
-    """Map uint8 images 0..255 to the exact mode's input divided by 128: the 8-bit grid, range -1..+127/128."""
-    scaled: Tensor = normalize_8bit(images) / FULL_SCALE
+def normalize_float_8bit(images: Tensor, unit: int) -> Tensor:
+    """Map uint8 values to AI85's float input: that of the exact mode divided by 128, range -1..+127/128."""
+    scaled: Tensor = normalize_8bit(images, unit) / FULL_SCALE
     return scaled
 
 
-def normalize_8bit(images: Tensor) -> Tensor:
-    """Map uint8 images 0..255 to the exact mode's input, integers -128..127 in float32.
+def normalize_8bit(images: Tensor, unit: int) -> Tensor:
+    """Map uint8 values u to the exact mode's input, integers -128..127 in float32.
 
-    u <= 127 gives u - 128, u >= 128 gives min(u - 127, 127): the value 0 never occurs, and 254 and 255 share 127.
+    With `unit` 256 (sound) u gives u - 128. With 255 (images) u <= 127 gives u - 128, u >= 128 gives min(u - 127, 127):
+    the value 0 never occurs, and 254 and 255 share 127.
     """
-    return clamp(torch.round((images.float() / 255 - 0.5) * 256), INT8)
+    return clamp(torch.round((images.float() / unit - 0.5) * 256), INT8)
 
 
 @contextmanager

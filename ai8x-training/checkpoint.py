@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import ai85
 from errors import UserError
 from files import replacing
 
 WRAPPER_PREFIXES = ("module.", "_orig_mod.")
+OLD_OPERATORS = (".conv2d", ".conv1d", ".linear")
 OLD_FC_NAMES = {"fc.weight": "fc.linear.weight", "fc.bias": "fc.linear.bias"}
 
 
@@ -125,12 +127,30 @@ def today_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
+def by_names_of(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`weights` by the names of a network whose layers are called `wanted`.
+
+    AI85's layers keep their weights under `op`. Earlier files say `conv1.weight`, `conv1.conv2d.weight` and the like,
+    and have no state (AI85 hardware reference 12.1): then it is that of the untrained network.
+    """
+    result = {}
+    for name, tensor in weights.items():
+        module, _, kind = name.rpartition(".")
+        layer = module.rpartition(".")[0] if module.endswith(OLD_OPERATORS) else module
+        today = f"{layer}.op.{kind}"
+        result[today if today in wanted else name] = tensor
+    has_state = any(name.endswith(".weight_bits") for name in weights)
+    state = {} if has_state else {name: wanted[name] for name in wanted if name.rpartition(".")[2] in ai85.STATE}
+    return state | result
+
+
 def load_weights(model: nn.Module, checkpoint: Checkpoint, arch: str) -> None:
     """Copy the weights of `checkpoint` into `model`; UserError unless names and shapes are exactly those of `arch`."""
     if checkpoint.arch and checkpoint.arch != arch:
         raise UserError(f"{checkpoint.path}: is a checkpoint of {checkpoint.arch}; given --model {arch}")
+    weights = by_names_of(model.state_dict(), checkpoint.weights)
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    given = {name: tuple(tensor.shape) for name, tensor in checkpoint.weights.items()}
+    given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if wanted != given:
         differences = sorted(set(wanted.items()) ^ set(given.items()))
         lines = [
@@ -141,7 +161,7 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, arch: str) -> None:
             f"{checkpoint.path}: does not fit this {arch} (input size, classes, --use-bias and --batch-norm must be "
             "those of the training):\n" + "\n".join(lines)
         )
-    model.load_state_dict(dict(checkpoint.weights))
+    model.load_state_dict(weights)
 
 
 def require_quantized(checkpoint: Checkpoint, simulate: bool) -> None:

@@ -45,6 +45,11 @@ def data_set(options: argparse.Namespace) -> DataSet:
     return datasets.find(options.dataset, options.data, options.image_size)
 
 
+def normalization(options: argparse.Namespace) -> pipeline.Normalize:
+    """What makes the network's input of the data set's values, in float or (`-8`) exact mode."""
+    return options.device.input(data_set(options).unit, options.simulate)
+
+
 def load_images(options: argparse.Namespace, seed: int, device: torch.device) -> Images:
     """Read the data set and split the validation images off the training set."""
     training, test = data_set(options).load(options.data)

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ class Device:
         name: what messages and checkpoints call it.
         synonyms: what the command line calls it too.
         models: constructors of its networks, by name.
-        float_input: makes the float mode's input of uint8 images.
+        float_input: makes the float mode's input of uint8 values, and of the value that stands for 1.0.
         after_step: moves the weights of a network to where the device needs them, after every optimizer step.
         exported: gives the network that is to be quantized for one in training; the latter stays as it is.
         start_qat: makes a network train with quantization from now on; None where the device has no scale per layer.
@@ -30,14 +31,14 @@ class Device:
     name: str
     synonyms: tuple[str, ...]
     models: Mapping[str, Callable[..., nn.Module]]
-    float_input: Callable[[Tensor], Tensor]
+    float_input: Callable[[Tensor, int], Tensor]
     after_step: Callable[[nn.Module], None]
     exported: Callable[[nn.Module], nn.Module]
     start_qat: Callable[[nn.Module, qat.Policy], None] | None
 
-    def input(self, simulate: bool) -> Callable[[Tensor], Tensor]:
-        """What makes the input of uint8 images: for exact 8-bit mode, or for float mode."""
-        return ai8x.normalize_8bit if simulate else self.float_input
+    def input(self, unit: int, simulate: bool) -> Callable[[Tensor], Tensor]:
+        """What makes the input for exact 8-bit mode, or for float mode, of uint8 values; `unit` stands for 1.0."""
+        return partial(ai8x.normalize_8bit if simulate else self.float_input, unit=unit)
 
 
 def folded(model: nn.Module) -> nn.Module:

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import devices
 import pipeline
 from datasets import ImageSet
+from pipeline import Normalize
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, image_set: ImageSet, batch_size: int, device: devices.Device, simulate: bool
+    model: nn.Module, image_set: ImageSet, batch_size: int, normalize: Normalize, simulate: bool
 ) -> Evaluation:
-    """Run all images through `model`, a network for `device` that must have been built with the same `simulate`."""
+    """Run all images through `model`, which must have been built with the same `simulate`, and takes such input."""
     model.eval()
-    batches = pipeline.ordered_batches(image_set, batch_size, device.input(simulate))
+    batches = pipeline.ordered_batches(image_set, batch_size, normalize)
     scores = torch.cat([model(data).cpu() for data, _ in batches])
     unit = int(model.score_unit) if simulate else 1
     return Evaluation(scores.int() if simulate else scores.float(), image_set.labels.cpu(), unit)

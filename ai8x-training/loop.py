@@ -91,13 +91,14 @@ class Trainer:
     seed: int
     bfloat16: bool
     device: Device
+    normalize: pipeline.Normalize
 
     def train_epoch(self, epoch: int, report: Callable[[Step], None]) -> EpochResult:
         """Train for one epoch; `report` is called after every batch. UserError when the loss is no longer a number."""
         self.model.train()
         totals, start, cpu_start = Totals(), time.perf_counter(), cpu_seconds()
         batches = pipeline.training_batches(self.training_set, self.augmentation, self.batch_size, self.seed, epoch,
-                                            self.device.input(simulate=False))  # fmt: skip
+                                            self.normalize)  # fmt: skip
         count = pipeline.batch_count(self.training_set, self.batch_size)
         for number, (data, labels) in enumerate(batches, 1):
             learning_rate = self.optimizer.param_groups[0]["lr"]

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-import ai8x
 import checkpoint
 import construction
 import figures
@@ -32,7 +31,8 @@ def test(options: argparse.Namespace) -> None:
         save_sample(options, test_set)
     if options.truncate_testset:
         test_set = test_set.select(slice(0, 1))
-    result = evaluate(model, test_set.to(device), options.batch_size, options.device, options.simulate)
+    normalize = construction.normalization(options)
+    result = evaluate(model, test_set.to(device), options.batch_size, normalize, options.simulate)
     report(options, result)
 
 
@@ -72,7 +72,10 @@ def save_array(path: Path, array: np.ndarray) -> None:
 
 
 def save_sample(options: argparse.Namespace, test_set: ImageSet) -> None:
-    """Write test image N as sample_<data set>.npy (the device's input, int64 [C, H, W]) and .json (what it shows)."""
+    """Write test image N as sample_<data set>.npy and .json (what it shows).
+
+    The sample is the device's input, int64 [C, H, W], or [C, L] where it has one dimension.
+    """
     index = options.save_sample
     if index >= len(test_set):
         raise UserError(
@@ -82,8 +85,8 @@ def save_sample(options: argparse.Namespace, test_set: ImageSet) -> None:
     stem = f"sample_{options.dataset.lower()}"
     label = int(chosen.labels[0])
     name = construction.data_set(options).classes[label]
-    codes = pipeline.to_input(chosen.images, ai8x.normalize_8bit)[0].numpy().astype(np.int64, order="C")
-    save_array(Path(f"{stem}.npy"), codes)
+    codes = pipeline.to_input(chosen.images, construction.normalization(options))[0].numpy().astype(np.int64, order="C")
+    save_array(Path(f"{stem}.npy"), codes[:, :, 0] if codes.shape[2] == 1 else codes)
     write_json(
         Path(f"{stem}.json"),
         {"dataset": options.dataset, "index": index, "label": label, "class": name},

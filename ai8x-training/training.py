@@ -113,7 +113,8 @@ def build_trainer(
     )
     bfloat16 = construction.use_bfloat16(options, device)
     return Trainer(
-        model, optimizer, scheduler, images.training, augmentation, options.batch_size, seed, bfloat16, options.device
+        model, optimizer, scheduler, images.training, augmentation, options.batch_size, seed, bfloat16, options.device,
+        construction.normalization(options),
     )
 
 
@@ -192,7 +193,7 @@ def train_epochs(run: Run, start: int, best: Best) -> tuple[Best, list[EpochResu
 
 def judge(run: Run, model: nn.Module, image_set: ImageSet) -> Evaluation:
     """Run `image_set` through a network in float mode."""
-    return evaluate(model, image_set, run.options.batch_size, run.options.device, simulate=False)
+    return evaluate(model, image_set, run.options.batch_size, run.trainer.normalize, simulate=False)
 
 
 def report(run: Run, step: loop.Step, progress: EpochProgress) -> None:

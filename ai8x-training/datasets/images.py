@@ -56,6 +56,7 @@ class DataSet:
         load: reads (training set, test set), looking in the folder it is given first.
         horizontal_flip: whether a mirrored image keeps its label, so that training may mirror images.
         crop_padding: how many black pixels training may shift an image by, at most.
+        unit: the value that stands for 1.0, 255 of pictures or 256 of sound.
     """
 
     name: str
@@ -64,3 +65,4 @@ class DataSet:
     load: Loader
     horizontal_flip: bool
     crop_padding: int
+    unit: int = 255

@@ -66,7 +66,7 @@ def layer_tensors(folder: Path) -> list[dict[str, torch.Tensor]]:
     """The tensors of each weighted layer, by the names within the layer, in the order of the file."""
     state = torch.load(folder / "checkpoint.pth.tar", weights_only=True)["state_dict"]
     prefixes = [name.removesuffix("op.weight") for name in state if name.endswith(".op.weight")]
-    return [{name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)} for prefix in prefixes]
+    return [{name.removeprefix(first): state[name] for name in state if name.startswith(first)} for first in prefixes]
 
 
 def arranged(data: np.ndarray, described: dict[str, Any], module: ai85.Layer) -> np.ndarray:

@@ -107,7 +107,7 @@ def test_best_is_the_latest_epoch_with_the_highest_validation_accuracy_and_is_te
     """Validation is replaced by given accuracies of 50, 70, 70, 60 %: of epochs 1 and 2 the later one counts."""
     correct, seen = iter([5, 7, 7, 6, 0]), []
 
-    def judge(model, image_set, batch_size, device, simulate):
+    def judge(model, image_set, batch_size, normalize, simulate):
         seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         wrong = 10 - next(correct)
         return Evaluation(torch.eye(10)[[0] * 10], torch.tensor([1] * wrong + [0] * (10 - wrong)), 1)

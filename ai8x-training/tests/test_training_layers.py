@@ -160,12 +160,12 @@ def test_exact_mode_ignores_a_surrounding_autocast():
 
 
 def test_8_bit_input_of_every_pixel_value():
-    codes = ai8x.normalize_8bit(torch.arange(256, dtype=torch.uint8))
+    codes = ai8x.normalize_8bit(torch.arange(256, dtype=torch.uint8), 255)
     assert codes.tolist() == [u - 128 if u <= 127 else min(u - 127, 127) for u in range(256)]
 
 
 def test_float_input_spans_half_of_full_scale():
-    assert ai8x.normalize_float(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx(
+    assert ai8x.normalize_float(torch.tensor([0, 51, 255], dtype=torch.uint8), 255).tolist() == pytest.approx(
         [-0.5, -0.3, 0.5]
     )
 

@@ -1,5 +1,7 @@
 """Split, shuffling and augmentation: right, and dependent on nothing but seed and epoch."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,8 @@ import ai8x
 import pipeline
 from datasets import ImageSet
 from pipeline import Augmentation
+
+HALF_SCALE = partial(ai8x.normalize_float, unit=255)
 
 
 def numbered(count: int, channels: int = 1, height: int = 4, width: int = 4) -> ImageSet:
@@ -62,7 +66,7 @@ def test_all_shifts_and_both_mirrorings_occur():
 
 
 def epoch_of(images: ImageSet, seed: int, epoch: int) -> list[torch.Tensor]:
-    batches = list(pipeline.training_batches(images, Augmentation(2, True), 4, seed, epoch, ai8x.normalize_float))
+    batches = list(pipeline.training_batches(images, Augmentation(2, True), 4, seed, epoch, HALF_SCALE))
     return [torch.cat([data for data, _ in batches]), torch.cat([labels for _, labels in batches])]
 
 
@@ -77,20 +81,20 @@ def test_an_epoch_repeats_with_the_same_seed_and_differs_with_another_seed_or_ep
 
 
 def test_an_epoch_shows_every_image_once_and_keeps_the_smaller_last_batch():
-    batches = list(pipeline.training_batches(numbered(10), Augmentation(0, False), 4, 0, 0, ai8x.normalize_float))
+    batches = list(pipeline.training_batches(numbered(10), Augmentation(0, False), 4, 0, 0, HALF_SCALE))
     assert [len(labels) for _, labels in batches] == [4, 4, 2]
     assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == list(range(10))
 
 
 def test_images_stay_with_their_labels():
     images = numbered(100)
-    for data, labels in pipeline.training_batches(images, Augmentation(0, False), 7, 0, 0, ai8x.normalize_float):
+    for data, labels in pipeline.training_batches(images, Augmentation(0, False), 7, 0, 0, HALF_SCALE):
         assert torch.equal(data, images.images[labels].float() / 255 - 0.5)
 
 
 def test_test_batches_keep_the_order_and_leave_the_images_alone():
     images = numbered(10)
-    batches = list(pipeline.ordered_batches(images, 4, ai8x.normalize_float))
+    batches = list(pipeline.ordered_batches(images, 4, HALF_SCALE))
     assert torch.cat([labels for _, labels in batches]).tolist() == list(range(10))
     assert torch.equal(torch.cat([data for data, _ in batches]), images.images.float() / 255 - 0.5)
 
