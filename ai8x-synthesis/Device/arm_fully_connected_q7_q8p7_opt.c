@@ -31,9 +31,9 @@ static const q7_t *add_four_rows(int32_t sum[4], const q7_t *weights, const q15_
     return weights;
 }
 
-arm_status arm_fully_connected_q7_q8p7_opt(const q7_t *pV, const q7_t *pM, uint16_t dim_vec, uint16_t num_of_rows,
-                                           uint16_t bias_shift, uint16_t out_shift, const q7_t *bias, q15_t *pOut,
-                                           q15_t *vec_buffer)
+void arm_fully_connected_q7_q8p7_opt(const q7_t *pV, const q7_t *pM, uint16_t dim_vec, uint16_t num_of_rows,
+                                     uint16_t bias_shift, uint16_t out_shift, const q7_t *bias, q15_t *pOut,
+                                     q15_t *vec_buffer)
 {
     const int32_t rounding = (int32_t)((1u << out_shift) >> 1), bias_factor = (int32_t)(1u << bias_shift);
     uint16_t r = 0;
@@ -56,5 +56,4 @@ arm_status arm_fully_connected_q7_q8p7_opt(const q7_t *pV, const q7_t *pM, uint1
             sum += *pM++ * vec_buffer[n];
         pOut[r] = saturate(sum >> out_shift);
     }
-    return ARM_MATH_SUCCESS;
 }

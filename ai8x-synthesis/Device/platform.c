@@ -1,5 +1,5 @@
 /* The platform of a demo that runs without the vendor's SDK: console and exit by Arm semihosting, time from the cycle
- * counter. Weak functions can be replaced by a board's own. */
+ * counter; on the PC, time from the C library. Weak functions can be replaced by a board's own. */
 #include "tornadocnn.h"
 
 #define WEAK __attribute__((weak))
@@ -16,6 +16,24 @@ WEAK void cnn_led(int on)
 WEAK void pass(void) {}
 
 WEAK void fail(void) {}
+
+#if __STDC_HOSTED__ && !defined MXC_SDK
+
+#include <time.h>
+
+static clock_t timer_start;
+
+void cnn_timer_start(void)
+{
+    timer_start = clock();
+}
+
+uint32_t cnn_timer_stop(void)
+{
+    return (uint32_t)((double)(clock() - timer_start) * 1e6 / CLOCKS_PER_SEC);
+}
+
+#else
 
 /* Registers of the Cortex-M4's debug unit (Armv7-M architecture reference, C1.6.5 and C1.8). */
 #define DEMCR (*(volatile uint32_t *)0xE000EDFC)
@@ -38,7 +56,9 @@ WEAK uint32_t cnn_timer_stop(void)
     return (DWT_CYCCNT - timer_start) / (CORE_CLOCK_HZ / 1000000u);
 }
 
-#ifndef MXC_SDK
+#endif
+
+#ifdef CNN_BARE_METAL
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* Vector table and start-up code for a Cortex-M4 without the vendor's SDK. */
-#ifndef MXC_SDK
-
 #include "tornadocnn.h"
+
+#ifdef CNN_BARE_METAL
 
 /* Set by link.ld. */
 extern uint32_t stack_top[], data_start[], data_end[], data_load[], bss_start[], bss_end[];

@@ -2,10 +2,6 @@
 the emulated Cortex-M4."""
 
 import json
-import shutil
-import struct
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,58 +10,23 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chip import Chip
-from chip.mcu import Mcu
 from chip_tools import CASES
-from firmware_tools import DEVICE, build_firmware
+from device_c_tools import Runtime, runtime_on
 from izer import torchfile
 
-HARNESS = """
-#include "tornadocnn.h"
-q7_t data[256], weights[64 * 1024], bias[64];
-q15_t out[256], buffer[256], values[256];
-int columns, rows, bias_shift, out_shift;
-int run_fc(void)
-{
-    return arm_fully_connected_q7_q8p7_opt(data, weights, (uint16_t)columns, (uint16_t)rows, (uint16_t)bias_shift,
-                                           (uint16_t)out_shift, bias, out, buffer);
+CALLS = {
+    "fc": "arm_fully_connected_q7_q8p7_opt(p[0], p[1], (uint16_t)a[0], (uint16_t)a[1], (uint16_t)a[2], (uint16_t)a[3], "
+          "p[2], p[3], p[4]); return 0",
+    "softmax": "arm_softmax_q8p7_q15(p[0], (uint16_t)a[0], p[1]); return 0",
+    "softmax_frac": "arm_softmax_q8p7_q15_frac(p[0], (uint16_t)a[0], p[1]); return 0",
 }
-void run_softmax(void) { arm_softmax_q8p7_q15(values, (uint16_t)rows, out); }
-void run_softmax_frac(void) { arm_softmax_q8p7_q15_frac(values, (uint16_t)rows, out); }
-"""
+SOURCES = ["arm_fully_connected_q7_q8p7_opt.c", "arm_softmax_q8p7_q15.c"]
 
-# Reads: what to do, columns, rows, shifts, then the inputs in heap blocks of exactly their size; writes the outputs.
-HOST_MAIN = """
-#include <stdio.h>
-#include <stdlib.h>
-#include "tornadocnn.h"
-static void *get(size_t count, size_t size)
-{
-    void *block = malloc(count * size + !count);
-    if (fread(block, size, count, stdin) != count)
-        exit(2);
-    return block;
-}
-int main(void)
-{
-    int32_t *h = get(5, 4);
-    uint16_t columns = (uint16_t)h[1], rows = (uint16_t)h[2];
-    q15_t *out = malloc(2u * rows + !rows), *buffer = malloc(2u * columns + !columns);
-    if (h[0] == 0) {
-        q7_t *data = get(columns, 1), *weights = get((size_t)columns * rows, 1), *bias = get(rows, 1);
-        arm_fully_connected_q7_q8p7_opt(data, weights, columns, rows, (uint16_t)h[3], (uint16_t)h[4], bias, out,
-                                        buffer);
-        free(data), free(weights), free(bias);
-    } else {
-        q15_t *values = get(rows, 2);
-        (h[0] == 1 ? arm_softmax_q8p7_q15 : arm_softmax_q8p7_q15_frac)(values, rows, out);
-        free(values);
-    }
-    fwrite(out, 2, rows, stdout);
-    free(out), free(buffer), free(h);
-    return 0;
-}
-"""
+
+@pytest.fixture(scope="module", params=["host", "cortex-m4"])
+def runtime(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    with runtime_on(request.param, tmp_path_factory.mktemp("runtime"), CALLS, SOURCES) as runtime:
+        yield runtime
 
 
 def interleave(weights: np.ndarray) -> bytes:
@@ -129,89 +90,24 @@ def expected_softmax_frac(values: list[int]) -> list[int]:
     return result
 
 
-class HostRuntime:
-    """The functions compiled for this machine; each call is a process of its own, watched by the sanitizers."""
-
-    def __init__(self, program: Path) -> None:
-        self._program = program
-
-    def _run(self, kind: int, columns: int, rows: int, shifts: tuple[int, int], content: bytes) -> list[int]:
-        header = struct.pack("<5i", kind, columns, rows, *shifts)
-        result = subprocess.run([self._program], input=header + content, capture_output=True)
-        assert result.returncode == 0 and not result.stderr, result.stderr.decode()
-        return np.frombuffer(result.stdout, "<i2").tolist()
-
-    def fc(self, data: np.ndarray, weights: np.ndarray, bias: np.ndarray, bias_shift: int, out_shift: int) -> list[int]:
-        content = data.astype(np.int8).tobytes() + interleave(weights) + bias.astype(np.int8).tobytes()
-        return self._run(0, len(data), len(weights), (bias_shift, out_shift), content)
-
-    def softmax(self, values: list[int]) -> list[int]:
-        return self._run(1, 0, len(values), (0, 0), np.array(values, "<i2").tobytes())
-
-    def softmax_frac(self, values: list[int]) -> list[int]:
-        return self._run(2, 0, len(values), (0, 0), np.array(values, "<i2").tobytes())
+def fully_connected(
+    runtime: Runtime, data: np.ndarray, weights: np.ndarray, bias: np.ndarray, bias_shift: int, out_shift: int
+) -> list[int]:
+    rows, columns = weights.shape
+    content = [data.astype(np.int8).tobytes(), interleave(weights), bias.astype(np.int8).tobytes()]
+    arguments = [columns, rows, bias_shift, out_shift]
+    _, blocks = runtime.call("fc", arguments, *content, bytes(2 * rows), bytes(2 * columns))
+    assert blocks[:3] == content
+    return np.frombuffer(blocks[3], "<i2").tolist()
 
 
-class ArmRuntime:
-    """The same functions on the emulated Cortex-M4."""
-
-    def __init__(self, mcu: Mcu) -> None:
-        self._mcu = mcu
-
-    def _write(self, **values: bytes | int) -> None:
-        for name, value in values.items():
-            content = value.to_bytes(4, "little") if isinstance(value, int) else value
-            self._mcu.write_symbol(name, content.ljust(self._mcu.firmware.object(name).size, b"\xAA"))
-
-    def _outputs(self, count: int) -> list[int]:
-        return np.frombuffer(self._mcu.read_symbol("out"), "<i2")[:count].tolist()
-
-    def fc(self, data: np.ndarray, weights: np.ndarray, bias: np.ndarray, bias_shift: int, out_shift: int) -> list[int]:
-        self._write(data=data.astype(np.int8).tobytes(), weights=interleave(weights),
-                    bias=bias.astype(np.int8).tobytes(), columns=len(data), rows=len(weights), bias_shift=bias_shift,
-                    out_shift=out_shift)
-        assert self._mcu.call("run_fc") == 0
-        return self._outputs(len(weights))
-
-    def softmax(self, values: list[int]) -> list[int]:
-        self._write(values=np.array(values, "<i2").tobytes(), rows=len(values))
-        self._mcu.call("run_softmax")
-        return self._outputs(len(values))
-
-    def softmax_frac(self, values: list[int]) -> list[int]:
-        self._write(values=np.array(values, "<i2").tobytes(), rows=len(values))
-        self._mcu.call("run_softmax_frac")
-        return self._outputs(len(values))
+def softmax(runtime: Runtime, values: list[int], function: str = "softmax") -> list[int]:
+    _, blocks = runtime.call(function, [len(values)], np.array(values, "<i2").tobytes(), bytes(2 * len(values)))
+    return np.frombuffer(blocks[1], "<i2").tolist()
 
 
-Runtime = HostRuntime | ArmRuntime
-
-
-def build_host(folder: Path) -> HostRuntime:
-    """With gcc or clang: address and undefined-behaviour sanitizers; their messages fail the test."""
-    (folder / "host.c").write_text(HOST_MAIN)
-    (folder / "tornadocnn.h").write_text((DEVICE / "tornadocnn.h").read_text())
-    (folder / "mxc_sys.h").write_text("")
-    compiler = [shutil.which("cc")] if shutil.which("cc") else [sys.executable, "-m", "ziglang", "cc"]
-    sources = [str(DEVICE / "arm_fully_connected_q7_q8p7_opt.c"), str(DEVICE / "arm_softmax_q8p7_q15.c")]
-    command = [*compiler, "-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-DMXC_SDK", f"-I{folder}",
-               "-o", str(folder / "host"), str(folder / "host.c"), *sources]
-    for flags in (["-fsanitize=address,undefined", "-fno-sanitize-recover=all"], ["-fsanitize=undefined"], []):
-        if subprocess.run([*command, *flags], capture_output=True).returncode == 0:
-            return HostRuntime(folder / "host")
-    raise AssertionError("the run-time does not compile for this machine")
-
-
-@pytest.fixture(scope="module", params=["host", "cortex-m4"])
-def runtime(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("runtime")
-    if request.param == "host":
-        yield build_host(folder)
-        return
-    with Chip() as chip:
-        mcu = Mcu(build_firmware(folder, HARNESS + "int main(void) { return 0; }\n"), chip)
-        assert mcu.run().status == 0
-        yield ArmRuntime(mcu)
+def softmax_frac(runtime: Runtime, values: list[int]) -> list[int]:
+    return softmax(runtime, values, "softmax_frac")
 
 
 @st.composite
@@ -227,14 +123,14 @@ def fc_inputs(draw) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
 @settings(max_examples=80, deadline=None)
 @given(inputs=fc_inputs())
 def test_fully_connected_layer_equals_the_formula(runtime: Runtime, inputs):
-    assert runtime.fc(*inputs) == expected_fc(*inputs)
+    assert fully_connected(runtime, *inputs) == expected_fc(*inputs)
 
 
 def test_fully_connected_layer_saturates_both_ways(runtime: Runtime):
     """256 products of 16384 or -16256, over 128: 32768 and -32512; without output shift far outside."""
     data, weights = np.full(256, -128), np.stack([np.full(256, -128), np.full(256, 127)])
-    assert runtime.fc(data, weights, np.zeros(2, int), 0, 7) == [32767, -32512]
-    assert runtime.fc(data, weights, np.zeros(2, int), 0, 0) == [32767, -32768]
+    assert fully_connected(runtime, data, weights, np.zeros(2, int), 0, 7) == [32767, -32512]
+    assert fully_connected(runtime, data, weights, np.zeros(2, int), 0, 0) == [32767, -32768]
 
 
 VECTORS = (st.lists(st.integers(-32768, 32767), min_size=1, max_size=40)
@@ -250,7 +146,7 @@ VECTORS = (st.lists(st.integers(-32768, 32767), min_size=1, max_size=40)
 @example(values=[-32768])
 @example(values=[0, -2047, -2048, -2049])
 def test_softmax_equals_the_formula(runtime: Runtime, values: list[int]):
-    assert runtime.softmax(values) == expected_softmax(values)
+    assert softmax(runtime, values) == expected_softmax(values)
 
 
 @settings(max_examples=80, deadline=None)
@@ -260,23 +156,23 @@ def test_softmax_equals_the_formula(runtime: Runtime, values: list[int]):
 @example(values=[-32768])
 @example(values=[0, -2047, -2048, -2049])
 def test_fractional_softmax_equals_the_formula(runtime: Runtime, values: list[int]):
-    assert runtime.softmax_frac(values) == expected_softmax_frac(values)
+    assert softmax_frac(runtime, values) == expected_softmax_frac(values)
 
 
 def test_softmax_known_answers(runtime: Runtime):
     """8.3, the sample with the vendor's checkpoint."""
     values = [-209, 47, -392, -482, -437, 130, -378, 537, 14, 1158]
-    assert runtime.softmax(values) == [15, 61, 7, 3, 7, 123, 7, 984, 61, 31495]
-    assert runtime.softmax_frac(values) == [18, 75, 6, 3, 4, 118, 6, 1080, 63, 31209]
+    assert softmax(runtime, values) == [15, 61, 7, 3, 7, 123, 7, 984, 61, 31495]
+    assert softmax_frac(runtime, values) == [18, 75, 6, 3, 4, 118, 6, 1080, 63, 31209]
 
 
 @pytest.mark.parametrize("folder", sorted(path.parent for path in CASES.glob("*/fc.json")), ids=lambda path: path.name)
 def test_software_layers_of_the_conformance_cases(runtime: Runtime, folder: Path):
     known = json.loads((folder / "fc.json").read_text())
-    assert runtime.softmax(known["q8_7"]) == known["softmax_q15"]
-    assert runtime.softmax_frac(known["q8_7"]) == known["softmax_frac_q15"]
+    assert softmax(runtime, known["q8_7"]) == known["softmax_q15"]
+    assert softmax_frac(runtime, known["q8_7"]) == known["softmax_frac_q15"]
     weights, bias = fc_tensors(folder, known["outputs"])
-    assert runtime.fc(np.load(folder / "output.npy").flatten(), weights, bias, 0, 7) == known["q8_7"]
+    assert fully_connected(runtime, np.load(folder / "output.npy").flatten(), weights, bias, 0, 7) == known["q8_7"]
 
 
 def fc_tensors(folder: Path, outputs: int) -> tuple[np.ndarray, np.ndarray]:

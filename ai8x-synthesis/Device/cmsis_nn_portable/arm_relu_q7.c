@@ -1,0 +1,9 @@
+/* ReLU (AI84 hardware reference 13.2). */
+#include "arm_nnfunctions.h"
+
+void arm_relu_q7(q7_t *data, uint16_t size)
+{
+    for (uint32_t i = 0; i < size; i++)
+        if (data[i] < 0)
+            data[i] = 0;
+}
