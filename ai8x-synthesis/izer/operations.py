@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 
 class Access(NamedTuple):
-    """One bus access: kind "W" writes `value`, kind "P" reads until (or once, in a check) read & mask == value."""
+    """One bus access: kind "W" writes `value`, kind "P" reads until (or once, in a check) read & mask == value.
+
+    Kind "B" writes one byte instead of a word.
+    """
 
     kind: str
     address: int
@@ -67,6 +70,41 @@ class CopyKernels:
 
 
 @dataclass(frozen=True)
+class CopyPacked:
+    """Write columns (uint8 [N, 9], B[0] to B[8]) to consecutive weight memory words in the packed format.
+
+    `address` is that of the first column, 16 bytes per column (AI85 hardware reference 5.8).
+    """
+
+    name: str
+    address: int
+    columns: NDArray[np.uint8]
+    why: str
+
+    @property
+    def code(self) -> int:
+        """The address code: the column's offset in the processor's window of 16 KiB is divided by four."""
+        return self.address & ~0x3FFF | (self.address & 0x3FFF) >> 2
+
+    @property
+    def words(self) -> NDArray[np.uint32]:
+        """The bytes of the columns, four to a word, the first in bits 31 to 24; zeros fill the last word."""
+        content = self.columns.tobytes()
+        return np.frombuffer(content + bytes(-len(content) % 4), ">u4").astype(np.uint32)
+
+    def accesses(self) -> Iterator[Access]:
+        """The bus accesses in order: a byte that sets the column, then the words."""
+        yield Access("B", self.code | 1, 0xFF, 1)
+        for n, word in enumerate(self.words.tolist()):
+            yield Access("W", self.code + 4 * n, 0xFFFFFFFF, word)
+
+    def plain(self) -> CopyKernels:
+        """The same columns in the format of one kernel for every three words, in which they read back (5.9, 5.11)."""
+        words = [np.zeros((len(self.columns), 3), np.uint8), self.columns]
+        return CopyKernels(self.name, self.address, np.hstack(words).view(">u4").astype(np.uint32), self.why)
+
+
+@dataclass(frozen=True)
 class Fill:
     """Write the same word to `count` consecutive addresses."""
 
@@ -85,7 +123,7 @@ class Fill:
 class Verify:
     """Read back what an operation wrote; loading fails unless all words are equal."""
 
-    written: Write | Copy | CopyKernels | Fill
+    written: Write | Copy | CopyKernels | CopyPacked | Fill
 
     @property
     def why(self) -> str:
@@ -94,7 +132,8 @@ class Verify:
 
     def accesses(self) -> Iterator[Access]:
         """The bus accesses in order."""
-        for access in self.written.accesses():
+        written = self.written.plain() if isinstance(self.written, CopyPacked) else self.written
+        for access in written.accesses():
             yield access._replace(kind="P")
 
 
@@ -124,9 +163,10 @@ class Check(_Read):
 
 @dataclass(frozen=True)
 class Unload:
-    """Read the output channels of one instance to a buffer [C, H, W] of bytes, from channel `channel` on.
+    """Read output channels of one instance to a buffer [C, H, W], from channel `channel` on.
 
-    Pixel (y, x) is the word at `address` + 4 * (y * row_words + x); `lanes` are its used bytes, in channel order.
+    Pixel (y, x) is the word at `address` + 4 * (y * row_words + x * pixel_words); `lanes` are its used bytes, in
+    channel order. Where the output is `wide`, they are the used words of four, the first of which is at that address.
     """
 
     address: int
@@ -135,9 +175,11 @@ class Unload:
     columns: int
     row_words: int
     channel: int
+    pixel_words: int = 1
+    wide: bool = False
 
 
-Operation = Write | Copy | CopyKernels | Fill | Verify | Wait | Check
+Operation = Write | Copy | CopyKernels | CopyPacked | Fill | Verify | Wait | Check
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from .operations import Copy, CopyKernels, Fill, Operation, Program, Section, Verify, Write
+from .operations import Copy, CopyKernels, CopyPacked, Fill, Operation, Program, Section, Verify, Write
 
 
 def read_back(program: Program, sections: frozenset[str]) -> Program:
@@ -18,7 +18,7 @@ def read_back(program: Program, sections: frozenset[str]) -> Program:
 def _read_back(section: Section) -> Iterator[Operation]:
     for operation in section.operations:
         yield operation
-        if isinstance(operation, Write | Copy | CopyKernels | Fill):
+        if isinstance(operation, Write | Copy | CopyKernels | CopyPacked | Fill):
             yield Verify(operation)
 
 
