@@ -32,6 +32,7 @@ def _functions() -> ctypes.CDLL:
         "chip_create": (chip, [u32]),
         "chip_destroy": (None, [chip]),
         "chip_write32": (ctypes.c_int32, [chip, u32, u32]),
+        "chip_write8": (ctypes.c_int32, [chip, u32, u32]),
         "chip_read32": (ctypes.c_int32, [chip, u32, ctypes.POINTER(u32)]),
         "chip_write_many": (ctypes.c_int32, [chip, ctypes.c_size_t, words, words]),
         "chip_read_many": (ctypes.c_int32, [chip, ctypes.c_size_t, words, words]),
@@ -47,21 +48,38 @@ def _functions() -> ctypes.CDLL:
 
 
 class Chip:
-    """An accelerator after reset, device 84 (AI84). It knows only what is written to its addresses.
+    """An accelerator after reset, device 84 (AI84) or 85 (AI85). It knows only what is written to its addresses.
 
     The first fault stops it: every access raises ChipFault from then on. Close it, or use it in a `with` statement.
+    Raises ChipError if there is no such device.
     """
 
     def __init__(self, device: int = 84) -> None:
         self._c: Any = _functions()
-        self._chip = self._c.chip_create(device)
+        self._device = device
+        self._chip = self._create()
         self._word = ctypes.c_uint32()
-        if not self._chip:
-            raise ChipError(f"no model of device {device} (known: 84), or not enough memory for it")
+
+    def _create(self) -> Any:
+        chip = self._c.chip_create(self._device)
+        if not chip:
+            raise ChipError(f"no model of device {self._device} (known: 84, 85), or not enough memory for it")
+        return chip
+
+    def reset(self) -> None:
+        """Cut the power: registers are 0, no memory holds a value, a fault and the clocks are forgotten."""
+        fresh = self._create()
+        self._c.chip_destroy(self._chip)
+        self._chip = fresh
 
     def write32(self, address: int, value: int) -> None:
         """Write one 32-bit word. A write that starts the accelerator returns when all layers are computed."""
         if self._c.chip_write32(self._chip, address, value):
+            self._raise()
+
+    def write8(self, address: int, value: int) -> None:
+        """Write one byte, 0 to 255: the one that begins a run of packed weights (AI85 hardware reference 5.8)."""
+        if self._c.chip_write8(self._chip, address, value):
             self._raise()
 
     def read32(self, address: int) -> int:
@@ -91,10 +109,11 @@ class Chip:
         return bool(self._c.chip_irq(self._chip))
 
     def cycles(self) -> int:
-        """Accelerator clocks of the last completed run, estimated as in appendix D of the AI84 hardware reference.
+        """Accelerator clocks of the last completed run, an estimate.
 
-        One clock per mask and output pixel, two per padded input pixel, one per pooling read. For the documented
-        CIFAR-10 network this is 85,152, which is 0.6 % less than the 85,664 clocks of the RTL simulation.
+        AI84: one clock per mask and output pixel, two per padded input pixel, one per pooling read (AI84 hardware
+        reference, appendix D). For the documented CIFAR-10 network this is 85,152, which is 0.6 % less than the 85,664
+        clocks of the RTL simulation. AI85: the latency model of the AI85 hardware reference, 14.1.
         """
         return int(self._c.chip_cycles(self._chip))
 

@@ -1,150 +1,110 @@
-/* The bus: address decoder, registers and memories as software sees them (2, 3, 4.2, 5, 6). */
+/* The bus: address decoder, registers, and the state of a run (AI84 2, 3, 7; AI85 2, 3, 8). */
 #include "model.h"
 
-enum region { NOWHERE, GLOBAL_REGISTER, LAYER_REGISTER, TRAM, MASK_RAM, BIAS_RAM, DATA_MEMORY };
+static const struct place NO_PLACE = {NOWHERE, 0, 0, 0, 0};
 
-/* What an address means. unit: register, or processor through all groups; entry: layer, column, entry, or global word
- * address. */
-struct place {
-    enum region region;
-    uint32_t group, unit, entry, word;
-};
-
-enum { CTL_OFFSET = 0x0, SRAM_CONTROL_OFFSET = 0x4, LAYERS_MAX_OFFSET = 0x8, GLOBAL_END = 0xC, NOT_IMPLEMENTED = 2 };
+enum { CTL_OFFSET = 0x0, SRAM_CONTROL_OFFSET = 0x4, LAYERS_MAX_OFFSET = 0x8 };
 
 static int within(uint32_t offset, uint32_t start, uint32_t size)
 {
     return offset >= start && offset - start < size;
 }
 
+/* An entry of a memory that every processor of the group has; entry_size is in address bytes. */
+static struct place locate_processor(const struct device *d, enum region region, uint32_t group, uint32_t offset,
+                                     uint32_t stride, uint32_t entry_size, uint32_t entries)
+{
+    uint32_t processor = group * d->group_processors + offset / stride, entry = offset % stride / entry_size;
+
+    if (entry >= entries)
+        return NO_PLACE;
+    return (struct place){region, group, processor, entry, offset % entry_size / 4};
+}
+
 static struct place locate_memory(const struct device *d, uint32_t group, uint32_t offset)
 {
-    uint32_t first = group * d->group_processors, instances = d->group_processors / LANES;
+    uint32_t instances = d->group_processors / LANES;
 
-    if (within(offset, d->tram, d->group_processors * d->tram_stride)) {
-        offset -= d->tram;
-        return (struct place){TRAM, group, first + offset / d->tram_stride, offset % d->tram_stride / 4, 0};
-    }
-    if (within(offset, d->mask_ram, d->group_processors * d->mask_ram_stride)) {
-        offset -= d->mask_ram;
-        return (struct place){MASK_RAM, group, first + offset / d->mask_ram_stride,
-                              offset % d->mask_ram_stride / (4 * KERNEL_WORDS), offset / 4 % KERNEL_WORDS};
-    }
+    if (within(offset, d->tram, d->group_processors * d->tram_stride))
+        return locate_processor(d, TRAM, group, offset - d->tram, d->tram_stride, 4, d->tram_entries);
+    if (within(offset, d->mask_ram, d->group_processors * d->mask_ram_stride))
+        return locate_processor(d, MASK_RAM, group, offset - d->mask_ram, d->mask_ram_stride, 4 * KERNEL_WORDS,
+                                d->mask_columns);
     if (within(offset, d->bias_ram, 4 * d->bias_entries))
         return (struct place){BIAS_RAM, group, 0, (offset - d->bias_ram) / 4, 0};
-    if (within(offset, d->data_memory, instances * d->instance_stride)) {
-        offset -= d->data_memory;
+    if (within(offset, d->data_memory, instances * d->instance_stride))
         return (struct place){DATA_MEMORY, group, 0,
-                              (group * instances + offset / d->instance_stride) * d->instance_words
-                                  + offset % d->instance_stride / 4, 0};
-    }
-    return (struct place){NOWHERE, 0, 0, 0, 0};
+                              group * instances * d->instance_words + (offset - d->data_memory) / 4, 0};
+    return NO_PLACE;
 }
 
 static struct place locate(const struct device *d, uint32_t address)
 {
-    uint32_t group = (address - d->base) / d->group_stride, offset = (address - d->base) % d->group_stride, reg;
+    uint32_t group = (address - d->base) / d->group_stride, offset = (address - d->base) % d->group_stride, reg, layer;
 
+    if (d->always_on && address == d->always_on)
+        return (struct place){ALWAYS_ON, 0, 0, 0, 0};
     if (address < d->base || group >= d->groups)
-        return (struct place){NOWHERE, 0, 0, 0, 0};
-    if (offset < GLOBAL_END)
+        return NO_PLACE;
+    if (offset < 4 * d->global_registers)
         return (struct place){GLOBAL_REGISTER, group, offset, 0, 0};
     reg = (offset - d->layer_registers) / d->register_stride;
-    if (within(offset, d->layer_registers, REGISTERS * d->register_stride) && reg != NOT_IMPLEMENTED)
-        return (struct place){LAYER_REGISTER, group, reg, (offset - d->layer_registers) % d->register_stride / 4, 0};
+    layer = (offset - d->layer_registers) % d->register_stride / 4;
+    if (within(offset, d->layer_registers, d->registers * d->register_stride) && layer < d->layer[reg].layers)
+        return (struct place){LAYER_REGISTER, group, reg, layer, 0};
     return locate_memory(d, group, offset);
+}
+
+static int32_t write_ctl(struct chip *chip, uint32_t group, uint32_t value)
+{
+    if (end_packed(chip, group))
+        return chip->fault.code;
+    chip->group[group].ctl = value; /* bit 12 is 0 here: this clears the completion flag */
+    if (!(value & CTL_ENABLE))
+        chip->group[group].has_run = 0;
+    else if (!(value & CTL_SLAVE))
+        return start(chip, group);
+    return CHIP_OK;
 }
 
 static int32_t write_global(struct chip *chip, uint32_t address, struct place at, uint32_t value)
 {
     struct group *group = &chip->group[at.group];
 
-    if (check_global_register(chip, address, at.unit, value))
+    if (check_register(chip, address, &chip->device->global[at.unit / 4], value))
         return chip->fault.code;
+    if (at.unit == CTL_OFFSET)
+        return write_ctl(chip, at.group, value);
     if (at.unit == SRAM_CONTROL_OFFSET) {
         group->sram_control = value;
     } else if (at.unit == LAYERS_MAX_OFFSET) {
         group->layers_max = value;
         group->layers_max_written = 1;
-    } else {
-        group->ctl = value; /* bit 12 is 0 here: this clears the completion flag (7.3) */
-        if (!(value & CTL_ENABLE))
-            group->has_run = 0;
-        else if (!(value & CTL_SLAVE))
-            return start(chip, at.group);
-    }
+    } /* any other supports only 0 */
     return CHIP_OK;
 }
 
 static int32_t write_layer_register(struct chip *chip, uint32_t address, struct place at, uint32_t value)
 {
-    if (check_layer_register(chip, address, at.unit, value))
+    if (check_register(chip, address, &chip->device->layer[at.unit], value))
         return chip->fault.code;
     chip->group[at.group].reg[at.unit][at.entry] = value;
     chip->group[at.group].configured |= 1u << at.entry;
     return CHIP_OK;
 }
 
-static int32_t check_width(struct chip *chip, uint32_t address, const char *name, uint32_t bits, uint32_t value)
+/* Mask RAM without power forgets its content (AI85 3.2). */
+static int32_t write_always_on(struct chip *chip, uint32_t address, uint32_t value)
 {
-    if (value >> bits)
-        return fault(chip, CHIP_FIELD, address, "%s entry = 0x%08X: only bits %u:0 exist, the others must be 0", name,
-                     value, (bits - 1));
-    return CHIP_OK;
-}
+    size_t columns = (size_t)chip->device->group_processors * chip->device->mask_columns;
 
-/* Word 0 holds k0 in its low byte, words 1 and 2 hold four bytes each, the first in the high byte (4.2). */
-static void commit_kernel(struct chip *chip, const struct staging *staging)
-{
-    int8_t *kernel = chip->kernel + (size_t)staging->entry * KERNEL;
-
-    kernel[0] = (int8_t)staging->word[0];
-    for (uint32_t i = 0; i < 8; i++)
-        kernel[1 + i] = (int8_t)(staging->word[1 + i / 4] >> (24 - 8 * (i % 4)));
-    chip->committed[staging->entry] = 1;
-}
-
-static int32_t write_mask_ram(struct chip *chip, uint32_t address, struct place at, uint32_t value)
-{
-    struct staging *staging = &chip->group[at.group].staging;
-    uint32_t entry = at.unit * chip->device->mask_columns + at.entry;
-
-    if (at.word != staging->words || (staging->words && entry != staging->entry))
-        return fault(chip, CHIP_ORDER, address,
-                     "word %u of the kernel in column %u of processor %u is out of order: write words 0, 1, 2, 3 of "
-                     "one kernel, then the next; words staged in group %u: %u", at.word,
-                     at.entry, at.unit, at.group, staging->words);
-    if (at.word == 3) {
-        if (value)
-            return fault(chip, CHIP_FIELD, address, "the commit word of a kernel must be 0, not 0x%08X", value);
-        commit_kernel(chip, staging);
-        staging->words = 0;
-        return CHIP_OK;
-    }
-    if (at.word == 0 && check_width(chip, address, "word 0 of a mask RAM", 8, value))
+    if (check_register(chip, address, chip->device->always_on_register, value))
         return chip->fault.code;
-    staging->entry = entry;
-    staging->word[staging->words++] = value;
+    chip->always_on = value;
+    for (uint32_t g = 0; g < chip->device->groups; g++)
+        for (size_t i = 0; value >> (12 + g) & 1 && i < columns; i++)
+            chip->committed[g * columns + i] = 0;
     return CHIP_OK;
-}
-
-static int32_t write_bias(struct chip *chip, uint32_t address, struct place at, uint32_t value)
-{
-    uint32_t entry = at.group * chip->device->bias_entries + at.entry;
-
-    if (check_width(chip, address, "bias RAM", 8, value))
-        return chip->fault.code;
-    chip->bias[entry] = (int8_t)value;
-    chip->bias_written[entry] = 1;
-    return CHIP_OK;
-}
-
-static void write_data(struct chip *chip, uint32_t word, uint32_t value)
-{
-    for (uint32_t lane = 0; lane < LANES; lane++) {
-        chip->data[word * LANES + lane] = (uint8_t)(value >> (8 * lane));
-        chip->state[word * LANES + lane] = VALID;
-    }
 }
 
 static int32_t write_place(struct chip *chip, uint32_t address, struct place at, uint32_t value)
@@ -154,86 +114,55 @@ static int32_t write_place(struct chip *chip, uint32_t address, struct place at,
         return write_global(chip, address, at, value);
     case LAYER_REGISTER:
         return write_layer_register(chip, address, at, value);
-    case MASK_RAM:
-        return write_mask_ram(chip, address, at, value);
-    case BIAS_RAM:
-        return write_bias(chip, address, at, value);
-    case TRAM:
-        if (check_width(chip, address, "TRAM", 16, value))
-            return chip->fault.code;
-        chip->tram[at.unit * chip->device->tram_entries + at.entry] = (uint16_t)value;
-        return CHIP_OK;
+    case ALWAYS_ON:
+        return write_always_on(chip, address, value);
     default:
-        write_data(chip, at.entry, value);
-        return CHIP_OK;
+        return write_memory(chip, address, at, value);
     }
+}
+
+static uint32_t flags(const struct chip *chip)
+{
+    uint32_t all = 0;
+
+    for (uint32_t g = 0; g < chip->device->groups; g++)
+        all |= chip->group[g].ctl & CTL_DONE;
+    return all;
+}
+
+static void complete(struct chip *chip)
+{
+    uint32_t done = chip->device->all_done ? chip->participants : 1u << chip->master;
+
+    chip->running = 0;
+    for (uint32_t g = 0; g < chip->device->groups; g++)
+        if (done >> g & 1)
+            chip->group[g].ctl |= CTL_DONE;
+    chip->cycles = chip->run_cycles;
+    chip->total_cycles += chip->run_cycles;
 }
 
 /* During a run the flag reads 0 once, so that software that does not poll is found. */
-static uint32_t poll(struct chip *chip)
+static void poll(struct chip *chip)
 {
-    if (chip->running && ++chip->polls > 1) {
-        chip->running = 0;
-        chip->group[chip->master].ctl |= CTL_DONE;
-        chip->cycles = chip->run_cycles;
-        chip->total_cycles += chip->run_cycles;
+    if (chip->running && ++chip->polls > 1)
+        complete(chip);
+}
+
+static uint32_t read_global(const struct chip *chip, struct place at)
+{
+    const struct group *group = &chip->group[at.group];
+
+    switch (at.unit) {
+    case CTL_OFFSET:
+        return group->ctl;
+    case SRAM_CONTROL_OFFSET:
+        return group->sram_control;
+    case LAYERS_MAX_OFFSET:
+        return group->layers_max;
+    default:
+        return 0;
     }
-    return chip->group[chip->master].ctl;
-}
-
-static uint32_t read_global(struct chip *chip, struct place at)
-{
-    if (at.unit == SRAM_CONTROL_OFFSET)
-        return chip->group[at.group].sram_control;
-    if (at.unit == LAYERS_MAX_OFFSET)
-        return chip->group[at.group].layers_max;
-    return chip->group[at.group].ctl;
-}
-
-/* Reading back works for all processors; silicon limits it to some (4.2, appendix E 14). */
-static int32_t read_mask_ram(struct chip *chip, uint32_t address, struct place at, uint32_t *value)
-{
-    uint32_t entry = at.unit * chip->device->mask_columns + at.entry, word = 0;
-    const uint8_t *kernel = (const uint8_t *)chip->kernel + (size_t)entry * KERNEL;
-
-    if (!chip->committed[entry])
-        return fault(chip, CHIP_UNINITIALISED, address, "read of column %u of processor %u, which was never written",
-                     at.entry, at.unit);
-    if (at.word == 0)
-        word = kernel[0];
-    else if (at.word < 3)
-        for (uint32_t i = 0; i < 4; i++)
-            word = word << 8 | kernel[4 * at.word - 3 + i];
-    *value = word;
-    return CHIP_OK;
-}
-
-static int32_t read_bias(struct chip *chip, uint32_t address, struct place at, uint32_t *value)
-{
-    uint32_t entry = at.group * chip->device->bias_entries + at.entry;
-
-    if (!chip->bias_written[entry])
-        return fault(chip, CHIP_UNINITIALISED, address, "read of bias entry %u of group %u, which was never written",
-                     at.entry, at.group);
-    *value = (uint8_t)chip->bias[entry];
-    return CHIP_OK;
-}
-
-static int32_t read_data(struct chip *chip, uint32_t address, uint32_t word, uint32_t *value)
-{
-    const uint8_t *bytes = chip->data + word * LANES, *state = chip->state + word * LANES;
-    uint32_t valid = 0, content = 0;
-
-    for (uint32_t lane = 0; lane < LANES; lane++) {
-        valid |= state[lane] == VALID;
-        content |= (uint32_t)bytes[lane] << (8 * lane);
-    }
-    if (!valid)
-        return fault(chip, CHIP_UNINITIALISED, address,
-                     "read of a data memory word of which no byte holds a value: written neither by the bus nor by a "
-                     "layer with kernels");
-    *value = content;
-    return CHIP_OK;
 }
 
 static int32_t read_place(struct chip *chip, uint32_t address, struct place at, uint32_t *value)
@@ -245,16 +174,20 @@ static int32_t read_place(struct chip *chip, uint32_t address, struct place at, 
     case LAYER_REGISTER:
         *value = chip->group[at.group].reg[at.unit][at.entry];
         return CHIP_OK;
-    case MASK_RAM:
-        return read_mask_ram(chip, address, at, value);
-    case BIAS_RAM:
-        return read_bias(chip, address, at, value);
-    case TRAM:
-        *value = chip->tram[at.unit * chip->device->tram_entries + at.entry];
+    case ALWAYS_ON:
+        *value = chip->always_on;
         return CHIP_OK;
     default:
-        return read_data(chip, address, at.entry, value);
+        return read_memory(chip, address, at, value);
     }
+}
+
+static int32_t fault_nowhere(struct chip *chip, uint32_t address)
+{
+    for (const struct window *w = chip->device->left_out; w->size; w++)
+        if (within(address, w->address, w->size))
+            return fault(chip, CHIP_NOT_MODELLED, address, "not modelled: %s", w->name);
+    return fault(chip, CHIP_ADDRESS, address, "address does not exist on the AI%u", chip->device->number);
 }
 
 static int32_t decode(struct chip *chip, uint32_t address, struct place *at)
@@ -264,9 +197,7 @@ static int32_t decode(struct chip *chip, uint32_t address, struct place *at)
     if (address % 4)
         return fault(chip, CHIP_ADDRESS, address, "access is not aligned to 32 bits");
     *at = locate(chip->device, address);
-    if (at->region == NOWHERE)
-        return fault(chip, CHIP_ADDRESS, address, "address does not exist on the AI%u", chip->device->number);
-    return CHIP_OK;
+    return at->region == NOWHERE ? fault_nowhere(chip, address) : CHIP_OK;
 }
 
 static int32_t fault_running(struct chip *chip, uint32_t address, const char *kind)
@@ -287,18 +218,30 @@ int32_t chip_write32(struct chip *chip, uint32_t address, uint32_t value)
     return write_place(chip, address, at, value);
 }
 
+int32_t chip_write8(struct chip *chip, uint32_t address, uint32_t value)
+{
+    struct place at = locate(chip->device, address - 1);
+
+    if (chip->fault.code)
+        return chip->fault.code;
+    if (chip->running)
+        return fault_running(chip, address, "8-bit write");
+    if (address % 4 != 1 || at.region != MASK_RAM || !(chip->group[at.group].ctl & chip->device->ctl_packed))
+        return fault(chip, CHIP_ADDRESS, address, "8-bit write: only 32 bits are possible, except to begin a run of "
+                     "packed columns at an address code + 1 (AI85, CTL bit 20 set)");
+    return begin_packed(chip, address, at, value);
+}
+
 int32_t chip_read32(struct chip *chip, uint32_t address, uint32_t *value)
 {
     struct place at;
 
     if (decode(chip, address, &at))
         return chip->fault.code;
-    if (!chip->running)
-        return read_place(chip, address, at, value);
-    if (at.region != GLOBAL_REGISTER || at.unit != CTL_OFFSET || at.group != chip->master)
+    if (chip->running && (at.region != GLOBAL_REGISTER || at.unit != CTL_OFFSET || at.group != chip->master))
         return fault_running(chip, address, "read");
-    *value = poll(chip);
-    return CHIP_OK;
+    poll(chip);
+    return read_place(chip, address, at, value);
 }
 
 int32_t chip_write_many(struct chip *chip, size_t count, const uint32_t *addresses, const uint32_t *values)
@@ -319,5 +262,6 @@ int32_t chip_read_many(struct chip *chip, size_t count, const uint32_t *addresse
 
 int32_t chip_irq(struct chip *chip)
 {
-    return (poll(chip) & CTL_DONE) != 0;
+    poll(chip);
+    return flags(chip) != 0;
 }

@@ -77,10 +77,10 @@ int main(void)
 
 
 class HostRuntime:
-    """Each call is a process of its own."""
+    """Each call is a process of its own. `finds_overruns`: whether it has the address sanitizer."""
 
-    def __init__(self, program: Path, functions: list[str]) -> None:
-        self._program, self._functions = program, functions
+    def __init__(self, program: Path, functions: list[str], finds_overruns: bool) -> None:
+        self._program, self._functions, self.finds_overruns = program, functions, finds_overruns
 
     def call(self, function: str, arguments: Sequence[int], *blocks: bytes | None) -> tuple[int, list[bytes]]:
         """The function's result, and the blocks after it."""
@@ -148,7 +148,7 @@ def build_host(folder: Path, calls: Mapping[str, str], sources: Sequence[Path], 
     for flags in (["-fsanitize=address,undefined", "-fno-sanitize-recover=all"], ["-fsanitize=undefined"], []):
         result = subprocess.run([*command, *flags], capture_output=True, text=True)
         if result.returncode == 0:
-            return HostRuntime(folder / "host", list(calls))
+            return HostRuntime(folder / "host", list(calls), "address" in "".join(flags))
     raise AssertionError(f"the run-time does not compile for this machine:\n{result.stderr}")
 
 

@@ -235,7 +235,7 @@ def test_output_of_a_group_that_is_not_started_is_lost():
 
 
 def test_a_group_must_be_stopped_before_the_next_run():
-    text = "group 0 was not stopped after the last run: write CTL = 0x06 to all used groups first"
+    text = "group 0 was not stopped after the last run: clear bit 0 of CTL of all used groups first"
     with Chip() as chip:
         run(chip, NETWORK)
         with pytest.raises(ChipFault, match=text):
@@ -314,8 +314,8 @@ def test_write_many_stops_at_the_fault_and_has_written_what_came_before():
 
 
 def test_unknown_device_and_unequal_arrays_are_refused():
-    with pytest.raises(ChipError, match="no model of device 85"):
-        Chip(85)
+    with pytest.raises(ChipError, match="no model of device 86"):
+        Chip(86)
     with Chip() as chip, pytest.raises(ValueError, match="addresses, but"):
         chip.write_many([lcnt(0)], [1, 2])
 

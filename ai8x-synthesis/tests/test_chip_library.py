@@ -44,13 +44,13 @@ def test_a_changed_source_is_compiled_again(package: Path, monkeypatch: pytest.M
     monkeypatch.setattr(library, "FOLDER", package)
     first = library.library()
     assert library.library() == first
-    (package / "layer.c").write_text((package / "layer.c").read_text() + "/* changed */\n")
+    (package / "run.c").write_text((package / "run.c").read_text() + "/* changed */\n")
     assert library.library() != first
 
 
 def test_an_error_in_the_sources_shows_the_compilers_message(package: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(library, "FOLDER", package)
-    (package / "layer.c").write_text("int broken(void) { return oops; }\n")
+    (package / "run.c").write_text("int broken(void) { return oops; }\n")
     with pytest.raises(BuildError, match=r"the chip model does not compile:\n(.|\n)*oops"):
         library.library()
     assert list((package / "build").iterdir()) == []
