@@ -46,6 +46,7 @@ class Layer(nn.Module):
 
     output_shift: Tensor
     weight_bits: Tensor
+    bias_bits: Tensor
     quantize_activation: Tensor
     shift_quantile: Tensor
 
@@ -98,7 +99,11 @@ class Layer(nn.Module):
         quantized, parameters = bool(self.quantize_activation), self.parameters_of_op()
         if quantized:
             exponent = self.exponent()
-            parameters = {name: quantization.fake(p, exponent, self.bits) for name, p in parameters.items()}
+            widths = {"weight": self.bits, "bias": int(self.bias_bits) or self.bits}
+            parameters = {
+                name: quantization.fake(parameter, exponent, self.bits, widths[name])
+                for name, parameter in parameters.items()
+            }
         output: Tensor = functional_call(op, parameters, (data,))
         if self.bn is not None:
             output = self.bn(output) / 4

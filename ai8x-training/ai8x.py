@@ -114,10 +114,10 @@ def exact_type(weight: Tensor, bias: Tensor | None) -> torch.dtype:
 
     The limit is 2**23 and not 2**24, so that half of the divisor can be added for rounding.
     """
-    largest = weight.double().abs().flatten(1).sum(1) * FULL_SCALE
+    largest = weight.detach().double().abs().flatten(1).sum(1) * FULL_SCALE
     if bias is not None:
-        largest = largest + bias.double().abs()
-    return torch.float32 if float(largest.max()) < 2**23 else torch.float64
+        largest = largest + bias.detach().double().abs()
+    return torch.float32 if int(largest.max()) < 2**23 else torch.float64
 
 
 def normalize_float(images: Tensor, unit: int) -> Tensor:

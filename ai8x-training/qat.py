@@ -15,7 +15,7 @@ from errors import UserError
 from quantization import WEIGHT_BITS
 from yamlfile import YamlReader
 
-KEYS = ("start_epoch", "weight_bits", "shift_quantile", "overrides")
+KEYS = ("start_epoch", "weight_bits", "bias_bits", "shift_quantile", "overrides")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,9 @@ class Policy:
 
     Attributes:
         start_epoch: the first epoch, counted from 0, that trains with quantization.
-        weight_bits: 1, 2, 4 or 8, for weights and bias of all layers that `overrides` does not name.
+        weight_bits: 1, 2, 4 or 8, for all layers that `overrides` does not name.
+        bias_bits: the same for the biases of all layers; None for as many as the layer's weights have. The unit of a
+            bias is that of the weights; AI85 adds 8 bits of it (AI85 hardware reference 1.2).
         shift_quantile: above 0, at most 1: the fraction of a layer's parameters that are to fit without saturation.
         overrides: weight bits by the name of the layer.
     """
@@ -33,6 +35,7 @@ class Policy:
     text: str
     start_epoch: int
     weight_bits: int
+    bias_bits: int | None
     shift_quantile: float
     overrides: Mapping[str, int]
 
@@ -62,7 +65,8 @@ class PolicyReader(YamlReader):
             self.path,
             text,
             self.start_epoch(entries["start_epoch"][1]),
-            self.bits(entries["weight_bits"][1]),
+            self.bits("weight_bits", entries["weight_bits"][1]),
+            self.bits("bias_bits", entries["bias_bits"][1]) if "bias_bits" in entries else None,
             self.quantile(entries["shift_quantile"][1]) if "shift_quantile" in entries else 1.0,
             {name: self.override(name, value) for name, (_, value) in overrides.items()},
         )
@@ -74,11 +78,11 @@ class PolicyReader(YamlReader):
             raise self.error(node, f"start_epoch must be an integer of at least 0; given {value!r}")
         return value
 
-    def bits(self, node: yaml.Node) -> int:
-        """A weight width."""
+    def bits(self, key: str, node: yaml.Node) -> int:
+        """A width."""
         value = self.value(node)
         if type(value) is not int or value not in WEIGHT_BITS:
-            raise self.error(node, f"weight_bits must be 1, 2, 4 or 8; given {value!r}")
+            raise self.error(node, f"{key} must be 1, 2, 4 or 8; given {value!r}")
         return value
 
     def quantile(self, node: yaml.Node) -> float:
@@ -93,7 +97,7 @@ class PolicyReader(YamlReader):
         entries = self.mapping(node, f"the override of {name!r}")
         if list(entries) != ["weight_bits"]:
             raise self.error(node, f"the override of {name!r} must have the key weight_bits and no other")
-        return self.bits(entries["weight_bits"][1])
+        return self.bits("weight_bits", entries["weight_bits"][1])
 
 
 def check_names(policy: Policy, model: nn.Module) -> None:
@@ -120,8 +124,8 @@ def start(model: nn.Module, policy: Policy) -> None:
     fold(model)
     for name, layer in layers(model).items():
         bits = policy.overrides.get(name, policy.weight_bits)
-        state = {"weight_bits": bits, "bias_bits": bits, "quantize_activation": 1, "adjust_output_shift": 1,
-                 "shift_quantile": policy.shift_quantile}  # fmt: skip
+        state = {"weight_bits": bits, "bias_bits": policy.bias_bits or bits, "quantize_activation": 1,
+                 "adjust_output_shift": 1, "shift_quantile": policy.shift_quantile}  # fmt: skip
         for key, value in state.items():
             layer.get_buffer(key).fill_(value)
 

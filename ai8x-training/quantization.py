@@ -25,10 +25,13 @@ def exponent(parameters: Sequence[Tensor], bits: int, quantile: float) -> int:
     return int(torch.floor(torch.log2(1 / limit)).clamp(-7 - bits, 23 - bits))
 
 
-def fake(parameter: Tensor, exponent: int, bits: int) -> Tensor:
-    """`parameter` * 2**`exponent` rounded to what `bits` bits can hold: multiples of 2**(1 - bits) in [-1, 1).
+def fake(parameter: Tensor, exponent: int, weight_bits: int, bits: int) -> Tensor:
+    """`parameter` * 2**`exponent` rounded to multiples of 2**(1 - `weight_bits`), of which `bits` bits count.
 
-    Gradients pass the rounding, and are 0 where the result saturates.
+    A weight has as many bits as its layer's weights have; a bias may have more. Gradients pass the rounding, and are 0
+    where the result saturates.
     """
-    steps = 2.0 ** (bits - 1)
-    return ai8x.clamp(ai8x.round_half_up(parameter * 2.0**exponent, steps), ai8x.Range(-1.0, 1 - 1 / steps))
+    steps, limit = 2.0 ** (weight_bits - 1), 2 ** (bits - 1)
+    return ai8x.clamp(
+        ai8x.round_half_up(parameter * 2.0**exponent, steps), ai8x.Range(-limit / steps, (limit - 1) / steps)
+    )

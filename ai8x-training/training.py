@@ -160,6 +160,9 @@ def begin(run: Run, arguments: Sequence[str], schedule: Schedule | None, start: 
     log_images(run.images)
     if start:
         log.info("Resuming at epoch %d", start)
+    if run.policy is not None and run.policy.start_epoch >= run.options.epochs:
+        log.warning("%s: quantization would begin in epoch %d, but the run has %d epochs: it will not be trained with",
+                    run.policy.path, run.policy.start_epoch, run.options.epochs)  # fmt: skip
 
 
 def log_images(images: Images) -> None:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from datasets import cifar10, fashionmnist, imagefolder, mnist
+from datasets import cifar10, fashionmnist, imagefolder, kws20, mnist
 from datasets.images import DataSet, ImageSet
 
 __all__ = ["NAMES", "REGISTRY", "DataSet", "ImageSet", "find"]
 
-REGISTRY: dict[str, DataSet] = {module.dataset.name: module.dataset for module in (fashionmnist, mnist, cifar10)}
+REGISTRY: dict[str, DataSet] = {module.dataset.name: module.dataset for module in (fashionmnist, mnist, cifar10, kws20)}
 NAMES = (*REGISTRY, imagefolder.NAME)
 
 

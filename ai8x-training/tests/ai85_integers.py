@@ -59,15 +59,22 @@ def layer(data: np.ndarray, parameters: Parameters, form: Form) -> np.ndarray:
     return np.minimum(np.abs(out), 127) if form.activation == "Abs" else out
 
 
-def quantize(weight: np.ndarray, bias: np.ndarray | None, bits: int, quantile: float = 1.0) -> Parameters:
-    """Float parameters to integers (AI85 hardware reference 12.3.1); the clamp of the exponent included."""
+def quantize(
+    weight: np.ndarray, bias: np.ndarray | None, bits: int, quantile: float = 1.0, bias_bits: int | None = None
+) -> Parameters:
+    """Float parameters to integers (AI85 hardware reference 12.3.1); the clamp of the exponent included.
+
+    A bias has `bias_bits` bits, as many as the weights where it is None.
+    """
     everything = np.concatenate([part.flatten() for part in (weight, bias) if part is not None])
     limit = np.quantile(np.abs(everything.astype(np.float32)), quantile)
     exponent = int(np.clip(np.floor(np.log2(1 / limit)), -7 - bits, 23 - bits))
-    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
-    def integers(values: np.ndarray) -> np.ndarray:
-        factor = np.float32(2.0 ** (bits - 1 + exponent))
-        return np.clip(np.floor(factor * values.astype(np.float32) + np.float32(0.5)), low, high).astype(np.int64)
+    def integers(values: np.ndarray, width: int) -> np.ndarray:
+        scaled = np.float32(2.0 ** (bits - 1 + exponent)) * values.astype(np.float32)
+        low, high = -(2 ** (width - 1)), 2 ** (width - 1) - 1
+        return np.clip(np.floor(scaled + np.float32(0.5)), low, high).astype(np.int64)
 
-    return Parameters(integers(weight), None if bias is None else integers(bias), bits, -exponent)
+    return Parameters(
+        integers(weight, bits), None if bias is None else integers(bias, bias_bits or bits), bits, -exponent
+    )

@@ -164,11 +164,12 @@ def test_bias_of_the_file_is_divided_by_its_weights_scale_and_floored():
     assert run(module, np.zeros((1, 1), int)).tolist() == [[256, -384]]
 
 
-def quantized_twins(build, weight, bias, bits, quantile):
+def quantized_twins(build, weight, bias, bits, bias_bits, quantile):
     """A layer in quantized training, and the exact layer with the integers that the rule of 12.3.1 makes of it."""
-    parameters = quantize(weight, bias, bits, quantile)
+    parameters = quantize(weight, bias, bits, quantile, bias_bits)
     trained, exact = build(simulate=False), load(build(simulate=True), parameters)
-    state = {"weight_bits": bits, "quantize_activation": 1, "adjust_output_shift": 1, "shift_quantile": quantile}
+    state = {"weight_bits": bits, "bias_bits": bias_bits, "quantize_activation": 1, "adjust_output_shift": 1,
+             "shift_quantile": quantile}  # fmt: skip
     for name, value in state.items():
         trained.get_buffer(name).fill_(value)
     with torch.no_grad():
@@ -187,11 +188,12 @@ def quantized_twins(build, weight, bias, bits, quantile):
     activation=ACTIVATIONS,
     wide=st.booleans(),
     bits=BITS,
+    bias_bits=BITS | st.just(0),
     quantile=st.sampled_from([1.0, 0.995, 0.9, 0.5]),
     bias=st.booleans(),
 )
 def test_quantized_training_computes_what_the_device_will(
-    seed, spread, kernel, pooling, activation, wide, bits, quantile, bias
+    seed, spread, kernel, pooling, activation, wide, bits, bias_bits, quantile, bias
 ):
     random = np.random.default_rng(seed)
     activation = None if wide else activation
@@ -203,7 +205,7 @@ def test_quantized_training_computes_what_the_device_will(
         return ai85.Conv2d(5, 3, kernel, pooling=kind, pool_size=window, pool_stride=stride, padding=kernel // 2,
                            bias=bias, activation=activation, wide=wide, simulate=simulate)  # fmt: skip
 
-    trained, exact, parameters = quantized_twins(build, weight, offset, bits, quantile)
+    trained, exact, parameters = quantized_twins(build, weight, offset, bits, bias_bits, quantile)
     data = int8(random, (2, 5, 9, 8), extreme=False)
     form = Form((kernel // 2, kernel // 2), 1, pooling, activation, wide)
     expected = layer(data, parameters, form)

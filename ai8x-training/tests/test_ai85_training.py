@@ -21,6 +21,7 @@ NETWORK = ["--device", "85", "--model", "ai85netextrasmall", "--dataset", "Fashi
 SHORT = ["--no-tensorboard", "-b", "16", "--optimizer", "Adam", "--lr", "0.01", "--seed", "3", "--batch-norm"]
 MIXED = """start_epoch: 1
 weight_bits: 4
+bias_bits: 8
 shift_quantile: 0.99
 overrides:
   conv1: {weight_bits: 8}
@@ -62,12 +63,11 @@ def quantize_file(source: Path, target: Path) -> None:
         bits = int(state[f"{layer}.weight_bits"]) or 8
         bias = state.get(f"{layer}.op.bias")
         made = quantize(state[f"{layer}.op.weight"].numpy(), None if bias is None else bias.numpy(), bits,
-                        float(state[f"{layer}.shift_quantile"]))  # fmt: skip
+                        float(state[f"{layer}.shift_quantile"]), int(state[f"{layer}.bias_bits"]))  # fmt: skip
         state[f"{layer}.op.weight"] = torch.tensor(made.weight).float()
         if bias is not None:
             state[f"{layer}.op.bias"] = torch.tensor(made.bias).float() * 2 ** (bits - 1)
-        new = {"output_shift": made.shift, "weight_bits": bits, "bias_bits": bits, "quantize_activation": 1,
-               "adjust_output_shift": 0}  # fmt: skip
+        new = {"output_shift": made.shift, "weight_bits": bits, "quantize_activation": 1, "adjust_output_shift": 0}
         state |= {f"{layer}.{name}": torch.tensor([float(value)]) for name, value in new.items()}
     torch.save(content, target)
 
@@ -97,6 +97,12 @@ def test_what_is_trained_is_what_the_device_computes(call, policy, tmp_path):
     assert results[0]["loss"] == pytest.approx(results[1]["loss"], rel=1e-6)
     summary = json.loads((best.parent / "summary.json").read_text())
     assert summary["test_correct"] == results[0]["correct"]
+
+
+def test_policy_that_begins_after_the_end_is_warned_about(call, policy):
+    status, output, _ = call("--epochs", 1, *SHORT, "--qat-policy", policy)
+    assert status == 0
+    assert f"{policy}: quantization would begin in epoch 1, but the run has 1 epochs" in output
 
 
 def test_float_weights_are_refused_by_the_exact_mode_and_integers_by_float_mode(call, tmp_path):
@@ -210,7 +216,7 @@ def test_weights_of_earlier_names_are_read(old, tmp_path):
         ("start_epoch: 0\nweight_bits: 8\nshift_quantile: 0",
          ":3: shift_quantile must be above 0 and at most 1; given 0"),
         ("start_epoch: 0\nweight_bits: 8\nbits: 0",
-         ":3: unknown key 'bits'; known are start_epoch, weight_bits, shift_quantile, overrides"),
+         ":3: unknown key 'bits'; known are start_epoch, weight_bits, bias_bits, shift_quantile, overrides"),
         ("start_epoch: 0\nweight_bits: 8\noverrides:\n  conv1: 4", ":4: the override of 'conv1' must be a mapping"),
         ("start_epoch: 0\nweight_bits: 8\noverrides:\n  conv1: {bias_bits: 4}",
          ":4: the override of 'conv1' must have the key weight_bits and no other"),
