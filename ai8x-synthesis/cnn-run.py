@@ -27,7 +27,7 @@ from chip.elf import Section
 from chip.inference import check_inputs, classify, software_instructions
 from chip.manifest import AcceleratorManifest, SoftwareManifest, read_manifest
 from chip.mcu import Mcu, Result
-from chip.rtltest import FLASH_SIZE, built, first_difference, is_rtltest
+from chip.rtltest import BOARD, built, first_difference, is_rtltest
 
 AnyManifest = AcceleratorManifest | SoftwareManifest
 RAMP = " .:-=+*#%@"
@@ -232,7 +232,7 @@ def run_rtltest(options: argparse.Namespace, console: Console) -> Outcome:
         raise FirmwareError(f"{options.folder}: a test for RTL simulation runs its sample only; generate a demo with "
                             "--embedded-code --fc-layer for --images")
     with built(options.folder, line_printer(console)) as elf, Chip() as chip:
-        mcu = Mcu(elf, chip, FLASH_SIZE)
+        mcu = Mcu(elf, chip, BOARD)
         begin = time.perf_counter()
         run = run_main(console, mcu, options.limit or LIMIT)
         seconds = time.perf_counter() - begin

@@ -22,6 +22,10 @@ class ChipFault(ChipError):
         self.text = text
 
 
+class BusError(ChipError):
+    """Software accessed something on the bus, outside or in front of the accelerator, in a way that is not possible."""
+
+
 class EmulationFault(ChipError):
     """The firmware was stopped; `address` is what it accessed (or the instruction), `pc` the instruction's address.
 

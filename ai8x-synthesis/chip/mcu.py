@@ -1,15 +1,16 @@
 """An emulated microcontroller: a Cortex-M4, memory, a console, and the accelerator model behind its bus.
 
-The AI84 hardware reference gives no memory map of the microcontroller; the one here is that of Device/link.ld. Console
-and exit are Arm semihosting (BKPT 0xAB). Time is an approximation: the cycle counter of the debug unit (DWT CYCCNT)
-shows executed instructions plus two clocks for every clock of the accelerator in completed runs, since it has half the
-system clock (AI84 hardware reference, appendix D); they pass when the program sees the completion.
+Where everything is, a Board says. Console and exit are Arm semihosting (BKPT 0xAB). Time is an approximation: the cycle
+counter of the debug unit (DWT CYCCNT) shows executed instructions plus the clocks of the accelerator in completed runs,
+two of the core each at its usual half of the system clock; they pass when the program sees the completion. An interrupt
+that tells of it comes when the core sleeps (WFI), or after some blocks of instructions.
 
 Instructions are counted per basic block, by the lengths of the instructions in it, when the block is entered; one that
 is left early (at a fault) counts whole.
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,24 @@ from typing import Any
 import unicorn
 from unicorn import arm_const as arm
 
+from chip.attachment import Attachment
 from chip.binding import Chip
+from chip.board import AI84, Board
 from chip.elf import read_firmware
-from chip.errors import ChipFault, EmulationFault, FirmwareError
+from chip.errors import BusError, ChipFault, EmulationFault, FirmwareError
+from chip.interrupts import RETURN_FLOAT, Interrupts
+from chip.power import SIZE as SYSTEM_SIZE
+from chip.power import START as SYSTEM
 
 uc: Any = unicorn  # without types: its own are incomplete
 
-FLASH, FLASH_SIZE = 0x10000000, 512 * 1024  # the size of a demo's; see Mcu
-RAM, RAM_SIZE = 0x20000000, 128 * 1024
-ACCELERATOR, ACCELERATOR_SIZE = 0x50100000, 0x400000  # AI84 hardware reference 2.1
 CORE, CORE_SIZE = 0xE0000000, 0x10000  # the processor's own registers (Armv7-M, B3.1)
 CYCCNT = 0xE0001004
 CORE_REGISTERS = {0xE0001000: "DWT_CTRL", CYCCNT: "DWT_CYCCNT", 0xE000ED88: "CPACR", 0xE000EDFC: "DEMCR"}
 
 IT_STATE = 0x0600FC00  # of XPSR (Armv7-M, B1.4.2)
-BREAKPOINT = 7  # unicorn's number of the exception that BKPT takes
+BREAKPOINT, LEAVE_HANDLER = 7, 8  # unicorn's numbers of what BKPT and a handler's return cause
+PATIENCE = 64  # blocks of instructions between two looks at the interrupt line
 SEMIHOSTING = 0xBEAB  # BKPT 0xAB
 SYS_WRITEC, SYS_WRITE0, SYS_EXIT, SYS_EXIT_EXTENDED = 0x03, 0x04, 0x18, 0x20
 APPLICATION_EXIT = 0x20026  # the reason that means "ended by itself"
@@ -64,25 +68,30 @@ class Read:
 
 
 class Mcu:
-    """The microcontroller with the program in `elf` in its flash of `flash_size` bytes, and `chip` on its bus.
+    """The microcontroller of `board` with the program in `elf` in its flash, and `chip` on its bus.
 
     Raises FirmwareError if the file is not a program for this memory map.
     """
 
-    def __init__(self, elf: Path, chip: Chip, flash_size: int = FLASH_SIZE) -> None:
+    def __init__(self, elf: Path, chip: Chip, board: Board = AI84) -> None:
         self.firmware = read_firmware(elf)
         self.instructions = 0
-        self._flash_size = flash_size
-        self._return = FLASH + flash_size - 2  # a called function returns here: behind every program, never executed
+        self._board = board
+        # a called function returns here: behind every program, never executed
+        self._return = board.flash + board.flash_size - 2
         self._last_read: tuple[int, int, int] | None = None  # address, value, program counter
-        self._chip = chip
+        self._attachment = Attachment(chip, board)
         self._console = ""
         self._status: int | None = None  # set by the program's exit
         self._invalid: EmulationFault | None = None  # unicorn reports such accesses without saying where
         self._budget = self._limit = 0
         self._block_lengths: dict[tuple[int, int], int] = {}
+        self._blocks = 0  # since the last look at the interrupt line
+        self._interrupting = False
+        self._leaving: int | None = None  # what a handler jumped to, to return
         self._cpu: Any = uc.Uc(uc.UC_ARCH_ARM, uc.UC_MODE_THUMB | uc.UC_MODE_MCLASS)
         self._cpu.ctl_set_cpu_model(arm.UC_CPU_ARM_CORTEX_M4)
+        self._interrupts = None if board.interrupt is None else Interrupts(self._cpu, board.flash)
         self._map_memory()
         self._load()
         self._add_hooks()
@@ -94,12 +103,12 @@ class Mcu:
         instructions.
         """
         self._console = ""
-        stack, entry = struct.unpack("<II", self._cpu.mem_read(FLASH, 8))
+        stack, entry = struct.unpack("<II", self._cpu.mem_read(self._board.flash, 8))
         self._cpu.reg_write(arm.UC_ARM_REG_SP, stack)
         status = self._execute(entry, limit)
         if status is None:
             raise self._fault("returned from its reset handler instead of exiting", self._return)
-        return Result(status, self._console, self.instructions, self._chip.cycles())
+        return Result(status, self._console, self.instructions, self._attachment.cycles())
 
     def call(self, function: str, *arguments: int, limit: int = 1_000_000_000) -> int:
         """Call a function with up to four 32-bit arguments on an empty stack; returns register r0, unsigned.
@@ -111,7 +120,7 @@ class Mcu:
         entry = self.firmware.function(function).address
         for number, argument in enumerate(arguments):
             self._cpu.reg_write(arm.UC_ARM_REG_R0 + number, argument & 0xFFFFFFFF)
-        self._cpu.reg_write(arm.UC_ARM_REG_SP, struct.unpack("<I", self._cpu.mem_read(FLASH, 4))[0])
+        self._cpu.reg_write(arm.UC_ARM_REG_SP, struct.unpack("<I", self._cpu.mem_read(self._board.flash, 4))[0])
         status = self._execute(entry, limit)
         if status is not None:
             raise self._fault(f"exited with status {status} inside {function}()", entry)
@@ -163,44 +172,84 @@ class Mcu:
         return Read(address, value, self.firmware.line(pc))
 
     def _map_memory(self) -> None:
-        self._cpu.mem_map(FLASH, self._flash_size, uc.UC_PROT_READ | uc.UC_PROT_EXEC)
-        self._cpu.mem_map(RAM, RAM_SIZE, uc.UC_PROT_READ | uc.UC_PROT_WRITE)
-        # Plain memory behind the two register windows: the access hook runs before each access and puts there what a
-        # read must find. Only such hooks see the address, the width and the exact program counter.
-        self._cpu.mem_map(ACCELERATOR, ACCELERATOR_SIZE, uc.UC_PROT_READ | uc.UC_PROT_WRITE)
-        self._cpu.mem_map(CORE, CORE_SIZE, uc.UC_PROT_READ | uc.UC_PROT_WRITE)
+        board = self._board
+        self._cpu.mem_map(board.flash, board.flash_size, uc.UC_PROT_READ | uc.UC_PROT_EXEC)
+        self._cpu.mem_map(board.ram, board.ram_size, uc.UC_PROT_READ | uc.UC_PROT_WRITE)
+        # Plain memory behind the register windows: the access hook runs before each access and puts there what a read
+        # must find. Only such hooks see the address, the width and the exact program counter.
+        for start, size, on_access in self._windows():
+            self._cpu.mem_map(start, size, uc.UC_PROT_READ | uc.UC_PROT_WRITE)
+            self._cpu.hook_add(uc.UC_HOOK_MEM_READ | uc.UC_HOOK_MEM_WRITE, on_access, None, start, start + size - 1)
+
+    def _windows(self) -> Iterator[tuple[int, int, Any]]:
+        """Address, size and access hook of the register windows."""
+        yield self._board.accelerator, self._board.accelerator_size, self._on_accelerator
+        yield CORE, CORE_SIZE, self._on_core
+        if self._board.powered:
+            yield SYSTEM, SYSTEM_SIZE, self._on_system
 
     def _load(self) -> None:
-        path = self.firmware.path
+        path, flash = self.firmware.path, self._board.flash
         for address, content in self.firmware.segments:
-            if address < FLASH or address + len(content) > self._return:
+            if address < flash or address + len(content) > self._return:
                 raise FirmwareError(f"{path}: a segment of {len(content)} bytes at 0x{address:08X} is not within flash "
-                                    f"(0x{FLASH:08X} to 0x{self._return - 1:08X}); link it with link.ld")
+                                    f"(0x{flash:08X} to 0x{self._return - 1:08X}); link it with link.ld")
             self._cpu.mem_write(address, content)
-        if not any(address == FLASH for address, _ in self.firmware.segments):
-            raise FirmwareError(f"{path}: has no vector table at 0x{FLASH:08X}; link it with link.ld")
+        if not any(address == flash for address, _ in self.firmware.segments):
+            raise FirmwareError(f"{path}: has no vector table at 0x{flash:08X}; link it with link.ld")
 
     def _add_hooks(self) -> None:
-        self._cpu.hook_add(uc.UC_HOOK_BLOCK, self._on_block)
+        self._cpu.hook_add(uc.UC_HOOK_BLOCK, self._on_interruptible_block if self._interrupts else self._on_block)
         self._cpu.hook_add(uc.UC_HOOK_INTR, self._on_exception)
         self._cpu.hook_add(uc.UC_HOOK_MEM_INVALID, self._on_invalid)
-        accesses = uc.UC_HOOK_MEM_READ | uc.UC_HOOK_MEM_WRITE
-        self._cpu.hook_add(accesses, self._on_accelerator, None, ACCELERATOR, ACCELERATOR + ACCELERATOR_SIZE - 1)
-        self._cpu.hook_add(accesses, self._on_core, None, CORE, CORE + CORE_SIZE - 1)
 
     def _execute(self, entry: int, limit: int) -> int | None:
         """Run until the entry returns (None) or the exit (its status). What a hook raises, emu_start raises."""
         self._status = self._invalid = None
         self._budget, self._limit = limit, self.instructions + limit
         self._cpu.reg_write(arm.UC_ARM_REG_LR, self._return | 1)
+        place: int | None = entry
+        while place is not None:
+            self._start(place)
+            place = self._next()
+        return self._status
+
+    def _start(self, place: int) -> None:
+        """Let unicorn run from a place until it stops: at the end, or where _next() has something to do."""
         try:
-            self._cpu.emu_start(entry | 1, self._return)
+            self._cpu.emu_start(place | 1, self._return)
         except uc.UcError as error:
             if self._invalid:
                 raise self._invalid from error
             undefined = error.errno == uc.UC_ERR_INSN_INVALID
             raise self._fault("undefined instruction" if undefined else str(error), self._pc()) from error
-        return self._status
+
+    def _next(self) -> int | None:
+        """Where the program goes on after unicorn has stopped; None at its end."""
+        if self._interrupts is None or self._status is not None:
+            return None
+        if self._leaving is not None:
+            floats, self._leaving = self._leaving & ~1 == RETURN_FLOAT & ~1, None
+            return self._interrupts.leave(floats)
+        if self._interrupting:
+            self._interrupting = False
+            return self._enter()
+        return None if self._pc() == self._return else self._sleep(self._interrupts)
+
+    def _sleep(self, interrupts: Interrupts) -> int:
+        """The core has executed WFI: the interrupt ends the sleep, also where it is masked (Armv7-M, B1.5.19)."""
+        if not self._enabled() or not self._attachment.sleep():
+            raise self._fault("sleeps (WFI), and nothing will wake it: the accelerator was not started, or its "
+                              "interrupt is not enabled", self._pc())
+        return self._pc() if interrupts.masked() else self._enter()
+
+    def _enabled(self) -> bool:
+        return self._interrupts is not None and self._interrupts.enabled(self._board.interrupt or 0)
+
+    def _enter(self) -> int:
+        """Call the handler of the accelerator's interrupt."""
+        assert self._interrupts is not None and self._board.interrupt is not None
+        return self._interrupts.enter(self._board.interrupt)
 
     def _pc(self) -> int:
         return int(self._cpu.reg_read(arm.UC_ARM_REG_PC))
@@ -217,6 +266,22 @@ class Mcu:
         if self.instructions > self._limit:
             raise self._fault(f"still running after {self._budget} instructions", address, address)
 
+    def _on_interruptible_block(self, cpu: Any, address: int, size: int, data: Any) -> None:
+        self._on_block(cpu, address, size, data)
+        if self._interrupt_comes():
+            self.instructions -= self._block_lengths[address, size]  # it is counted when the handler has returned
+            self._interrupting = True
+            cpu.emu_stop()
+
+    def _interrupt_comes(self) -> bool:
+        attachment, interrupts = self._attachment, self._interrupts
+        if interrupts is None or not (attachment.line or attachment.running):
+            return False
+        if not self._enabled() or interrupts.masked():
+            return False
+        self._blocks += 1
+        return attachment.line or (self._blocks % PATIENCE == 0 and attachment.ask())
+
     def _leave_it_block(self, cpu: Any) -> None:
         """Undo what unicorn leaves behind when an access inside an IT block is hooked.
 
@@ -229,26 +294,41 @@ class Mcu:
 
     def _on_accelerator(self, cpu: Any, access: int, address: int, size: int, value: int, _: Any) -> None:
         self._leave_it_block(cpu)
-        if size != 4:
-            raise self._fault(f"{8 * size}-bit access to the accelerator at 0x{address:08X}: only 32 bits are possible",
-                              address)
         try:
             if access == uc.UC_MEM_WRITE:
-                self._chip.write32(address, value & 0xFFFFFFFF)
+                self._attachment.write(address, size, value & 0xFFFFFFFF)
             else:
-                content = self._chip.read32(address)
+                content = self._attachment.read(address, size)
                 self._last_read = address, content, self._pc()
                 cpu.mem_write(address, content.to_bytes(4, "little"))
-        except ChipFault as fault:
-            raise self._fault(str(fault), fault.address) from fault
+        except (BusError, ChipFault) as fault:
+            raise self._fault(str(fault), address) from fault
+
+    def _on_system(self, cpu: Any, access: int, address: int, size: int, value: int, _: Any) -> None:
+        self._leave_it_block(cpu)
+        power = self._attachment.power
+        assert power is not None
+        try:
+            if access == uc.UC_MEM_WRITE:
+                self._attachment.write_power(address, size, value & 0xFFFFFFFF)
+            else:
+                cpu.mem_write(address, power.read(address).to_bytes(4, "little"))
+        except BusError as fault:
+            raise self._fault(str(fault), address) from fault
 
     def _on_core(self, cpu: Any, access: int, address: int, size: int, value: int, _: Any) -> None:
         self._leave_it_block(cpu)
-        if address not in CORE_REGISTERS or size != 4:
+        interrupts = self._interrupts
+        if interrupts is not None and interrupts.has(address) and size == 4:
+            if access == uc.UC_MEM_WRITE:
+                interrupts.write(address, value & 0xFFFFFFFF)
+            else:
+                cpu.mem_write(address, interrupts.read(address).to_bytes(4, "little"))
+        elif address not in CORE_REGISTERS or size != 4:
             known = ", ".join(f"{name} 0x{place:08X}" for place, name in CORE_REGISTERS.items())
             raise self._fault(f"access to the processor register at 0x{address:08X}; the emulator has {known}", address)
-        if address == CYCCNT and access == uc.UC_MEM_READ:
-            cycles = self.instructions + 2 * self._chip.total_cycles()
+        elif address == CYCCNT and access == uc.UC_MEM_READ:
+            cycles = self.instructions + self._attachment.core_clocks()
             cpu.mem_write(CYCCNT, (cycles & 0xFFFFFFFF).to_bytes(4, "little"))
 
     def _on_invalid(self, cpu: Any, access: int, address: int, size: int, value: int, _: Any) -> bool:
@@ -261,6 +341,10 @@ class Mcu:
 
     def _on_exception(self, cpu: Any, number: int, _: Any) -> None:
         pc = self._pc()
+        if number == LEAVE_HANDLER and self._interrupts is not None and self._interrupts.handling:
+            self._leaving = pc
+            cpu.emu_stop()
+            return
         if number != BREAKPOINT or struct.unpack("<H", cpu.mem_read(pc, 2))[0] != SEMIHOSTING:
             raise self._fault(f"processor exception {number}", pc)
         self._semihosting(cpu.reg_read(arm.UC_ARM_REG_R0), cpu.reg_read(arm.UC_ARM_REG_R1))

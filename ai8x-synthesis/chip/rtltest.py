@@ -5,9 +5,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from chip.board import AI84
 from chip.demo import build
 from chip.errors import FirmwareError
 from chip.mcu import Mcu, Read
@@ -15,7 +16,7 @@ from chip.mcu import Mcu, Read
 RUNTIME = Path(__file__).resolve().parents[1] / "Device"
 SHARED = ("Makefile", "sections.ld", "startup.c", "platform.c", "tornadocnn.h")
 RUN_TEST = "run_test.sv"
-FLASH_SIZE = 16 * 1024 * 1024  # of Device/rtlsim/link.ld
+BOARD = replace(AI84, flash_size=16 * 1024 * 1024)  # as in Device/rtlsim/link.ld
 
 GROUP, GROUP_STRIDE, GROUPS = 0x50100000, 0x100000, 4  # AI84 hardware reference 2.1
 DATA_MEMORY, INSTANCE_STRIDE, INSTANCES = 0x10000, 0x4000, 4  # in a group
