@@ -28,7 +28,6 @@ def build(name, **arguments):
         ("ai85net5", {}, 71_158),
         ("ai85net5", {"num_channels": 3, "dimensions": (32, 32)}, 72_238),
         ("ai85net5", {"bias": True}, 71_158 + 60 + 60 + 56 + 12),
-        ("ai85net5abs", {}, 71_158),
         ("ai85net80wide", {}, 82_138),
         ("ai85netextrasmall", {}, 2_514),
         ("ai85nascifarnet", {"bias": True}, 302_602),
