@@ -41,8 +41,7 @@ def result_of(demo: Path, environment: dict[str, str]) -> dict[str, object]:
 def measure(name: str, options: tuple[str, ...], folder: Path, environment: dict[str, str]) -> tuple[object, ...]:
     """A row of the table: the program on the PC, the same on the Cortex-M4, and the program for the accelerator."""
     software, hardware = folder / "software", folder / "hardware"
-    classes = ("--fc-layer",) if "--checkpoint-file" in options else ()  # random weights have no such layer
-    generate = [sys.executable, "cnn-gen.py", *options, "--embedded-code", *classes, "--test-dir"]
+    generate = [sys.executable, "cnn-gen.py", *options, "--embedded-code", "--fc-layer", "--test-dir"]
     printed = run([*generate, software, "--cmsis-software-nn"], SYNTHESIS, environment).stdout
     run([*generate, hardware], SYNTHESIS, environment)
     run(["make", "host"], software / name, environment)
@@ -55,6 +54,16 @@ def measure(name: str, options: tuple[str, ...], folder: Path, environment: dict
             accelerator["flash"], accelerator["ram"])  # fmt: skip
 
 
+def weighted(options: tuple[str, ...], folder: Path, environment: dict[str, str]) -> tuple[str, ...]:
+    """The options of a network, with a checkpoint in the place of a seed, which gives no classification layer."""
+    if "--seed" not in options:
+        return options
+    checkpoint = folder / "random.pth.tar"
+    run([sys.executable, "synthetic.py", "--checkpoint", checkpoint], SYNTHESIS, environment)
+    place = options.index("--seed")
+    return (*options[:place], "--checkpoint-file", str(checkpoint), *options[place + 2 :])
+
+
 def main() -> None:
     """Print the table, which is Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE,
@@ -65,7 +74,8 @@ def main() -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path} | ({"CMSIS_NN": str(chosen.resolve())} if chosen else {})
     with tempfile.TemporaryDirectory() as folder:
-        rows = [measure(name, options, Path(folder), environment) for name, options in networks().items()]
+        rows = [measure(name, weighted(options, Path(folder), environment), Path(folder), environment)
+                for name, options in networks().items()]  # fmt: skip
     print(tabulate(rows, HEADINGS, tablefmt="github", floatfmt=".0f", intfmt=","))
 
 
