@@ -87,17 +87,16 @@ def four_convolutions(
     num_classes: int,
     num_channels: int,
     dimensions: tuple[int, int],
-    activation: ai85rules.Activation,
     common: Mapping[str, bool],
 ) -> Ai85Net:
     """3x3 convolutions with the given numbers of output channels; max, max and average pooling between them."""
     first, second, third, fourth = channels
-    common = {"activation": activation, "padding": 1, **common}
+    common = {"padding": 1, **common}
     layers = {
-        "conv1": ai85.Conv2d(num_channels, first, 3, **common),
-        "conv2": ai85.Conv2d(first, second, 3, pooling="Max", **common | {"padding": padding_for(dimensions)}),
-        "conv3": ai85.Conv2d(second, third, 3, pooling="Max", **common),
-        "conv4": ai85.Conv2d(third, fourth, 3, pooling="Avg", **common),
+        "conv1": ai85.FusedConv2dReLU(num_channels, first, 3, **common),
+        "conv2": ai85.FusedMaxPoolConv2dReLU(first, second, 3, **common | {"padding": padding_for(dimensions)}),
+        "conv3": ai85.FusedMaxPoolConv2dReLU(second, third, 3, **common),
+        "conv4": ai85.FusedAvgPoolConv2dReLU(third, fourth, 3, **common),
     }
     return Ai85Net(layers, num_classes, num_channels, dimensions, simulate=common["simulate"])
 
@@ -112,23 +111,7 @@ def ai85net5(
 ) -> Ai85Net:
     """Four convolutions, with the channels of ai84net5: MNIST, Fashion-MNIST, CIFAR-10."""
     common = {"bias": bias, "batch_norm": batch_norm, "simulate": simulate}
-    return four_convolutions((60, 60, 56, 12), num_classes, num_channels, dimensions, "ReLU", common)
-
-
-def ai85net5abs(
-    num_classes: int = 10,
-    num_channels: int = 1,
-    dimensions: tuple[int, int] = (28, 28),
-    bias: bool = False,
-    batch_norm: bool = False,
-    simulate: bool = False,
-) -> Ai85Net:
-    """ai85net5 with absolute values in place of ReLU, for 1-bit weights.
-
-    These are 0 and -1 (AI85 hardware reference 1.4): behind a ReLU no sum would be positive, and the next all zero.
-    """
-    common = {"bias": bias, "batch_norm": batch_norm, "simulate": simulate}
-    return four_convolutions((60, 60, 56, 12), num_classes, num_channels, dimensions, "Abs", common)
+    return four_convolutions((60, 60, 56, 12), num_classes, num_channels, dimensions, common)
 
 
 def ai85net80wide(
@@ -141,7 +124,7 @@ def ai85net80wide(
 ) -> Ai85Net:
     """ai85net5 with 80 channels behind the first layer: more than the 64 processors take in one pass."""
     common = {"bias": bias, "batch_norm": batch_norm, "simulate": simulate}
-    return four_convolutions((80, 60, 56, 12), num_classes, num_channels, dimensions, "ReLU", common)
+    return four_convolutions((80, 60, 56, 12), num_classes, num_channels, dimensions, common)
 
 
 def ai85netextrasmall(
@@ -216,6 +199,6 @@ def ai85kws20net(
 
 models: dict[str, Callable[..., Ai85Net]] = {
     constructor.__name__: constructor
-    for constructor in (ai85net5, ai85net5abs, ai85net80wide, ai85netextrasmall, ai85nascifarnet, ai85kws20net)
+    for constructor in (ai85net5, ai85net80wide, ai85netextrasmall, ai85nascifarnet, ai85kws20net)
 }
 """The networks that `train.py --model` can choose, by name."""

@@ -226,4 +226,30 @@ void *memset(void *to, int value, size_t count)
     return to;
 }
 
+/* Clang calls them by these names (Run-time ABI for the Arm Architecture); 4 and 8 tell the alignment. */
+#define ALIAS(name) __attribute__((alias(name)))
+
+void __aeabi_memcpy(void *to, const void *from, size_t count) ALIAS("memcpy");
+void __aeabi_memcpy4(void *to, const void *from, size_t count) ALIAS("memcpy");
+void __aeabi_memcpy8(void *to, const void *from, size_t count) ALIAS("memcpy");
+void __aeabi_memmove(void *to, const void *from, size_t count) ALIAS("memmove");
+void __aeabi_memmove4(void *to, const void *from, size_t count) ALIAS("memmove");
+void __aeabi_memmove8(void *to, const void *from, size_t count) ALIAS("memmove");
+
+void __aeabi_memset(void *to, size_t count, int value)
+{
+    memset(to, value, count);
+}
+
+void __aeabi_memset4(void *to, size_t count, int value) ALIAS("__aeabi_memset");
+void __aeabi_memset8(void *to, size_t count, int value) ALIAS("__aeabi_memset");
+
+void __aeabi_memclr(void *to, size_t count)
+{
+    memset(to, 0, count);
+}
+
+void __aeabi_memclr4(void *to, size_t count) ALIAS("__aeabi_memclr");
+void __aeabi_memclr8(void *to, size_t count) ALIAS("__aeabi_memclr");
+
 #endif

@@ -1,6 +1,6 @@
 /* Run-time support of generated demos: types, the software layers and the platform. Section numbers are those of the
- * AI84 hardware reference. With MXC_SDK defined, start-up code, printf() and clocks come from the vendor's SDK; a program
- * for the PC has them from its C library. */
+ * AI84 hardware reference. With MXC_SDK defined, start-up code, printf() and clocks come from the vendor's SDK; a
+ * program for the PC has them from its C library. */
 #ifndef TORNADOCNN_H
 #define TORNADOCNN_H
 
@@ -14,12 +14,12 @@ typedef int8_t q7_t;
 typedef int16_t q15_t;
 
 /* Pooling of HWC images without changing the source (13.4). For every output pixel and channel, the window starts at
- * index * stride - padding and is clipped to the image, where it must hold at least one pixel; the output is its maximum,
- * or its sum divided by the number of its pixels inside the image, truncated toward zero. The sizes of the outputs are
- * the caller's. bufferA is not used and may be null.
+ * index * stride - padding and is clipped to the image, where it must hold at least one pixel; the output is its
+ * maximum, or its sum divided by the number of its pixels inside the image, truncated toward zero. The sizes of the
+ * outputs are the caller's. bufferA is not used and may be null.
  *
- * Im_out may be Im_in if padding is 0, strides are 1 or more and dim_im_out_x <= dim_im_in_x: output pixel (y, x) is then
- * written to y * dim_im_out_x + x, and neither its own window nor a later one starts before
+ * Im_out may be Im_in if padding is 0, strides are 1 or more and dim_im_out_x <= dim_im_in_x: output pixel (y, x) is
+ * then written as pixel y * dim_im_out_x + x, and no window that is still to be read starts before pixel
  * y * dim_im_in_x + x. */
 void arm_maxpool_q7_HWC_nonsquare(q7_t *Im_in, uint16_t dim_im_in_x, uint16_t dim_im_in_y, uint16_t ch_im_in,
                                   uint16_t dim_kernel, uint16_t padding, uint16_t stride, uint16_t dim_im_out_x,

@@ -109,7 +109,8 @@ static int32_t decode_size(struct chip *chip, struct layer *layer)
     return CHIP_OK;
 }
 
-/* A flattened layer reads all pixels as passes of one pixel; only more than 16 passes need the flag (18.3). */
+/* A flattened layer reads all pixels as passes of one pixel; only more than 16 passes need the flag (18.3). No generator
+ * makes CHW data with several passes (7.2). */
 static int32_t decode_passes(struct chip *chip, struct layer *layer)
 {
     uint32_t upper = field(chip, layer, POST, 18, 4), pixels = layer->rows.input * layer->columns.input;
@@ -119,6 +120,8 @@ static int32_t decode_passes(struct chip *chip, struct layer *layer)
     if (layer->flattened ? pixels != 1 || layer->rows.kernel != 1 : upper != 0)
         return fault_at(chip, layer, POST, "flatten_ena (bit 27) and xpmp_cnt (bits 21:18) need 1x1 kernels and one "
                         "pixel, and xpmp_cnt needs flatten_ena");
+    if (layer->chw && layer->passes > 1)
+        return fault_at(chip, layer, LCTL2, "not modelled: CHW data (LCTL bit 6) with several passes");
     return CHIP_OK;
 }
 

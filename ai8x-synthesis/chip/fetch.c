@@ -26,7 +26,7 @@ int32_t list_channels(struct chip *chip, const struct layer *layer, struct work 
 static uint32_t input_byte(const struct layer *layer, const struct channel *channel, uint32_t k)
 {
     if (layer->chw)
-        return (channel->first + k / LANES * layer->passes) * LANES + k % LANES;
+        return channel->first * LANES + k;
     return (channel->first + k * layer->passes) * LANES + channel->processor % LANES;
 }
 
@@ -43,7 +43,7 @@ static int32_t fault_input(struct chip *chip, const struct layer *layer, uint32_
 static int32_t check_range(struct chip *chip, const struct layer *layer, uint32_t processor)
 {
     uint32_t pixels = layer->rows.input * layer->columns.input;
-    uint32_t words = (layer->chw ? (pixels + LANES - 1) / LANES : pixels) * layer->passes;
+    uint32_t words = layer->chw ? (pixels + LANES - 1) / LANES : pixels * layer->passes;
 
     if (layer->read_pointer + words > chip->device->instance_words)
         return fault(chip, CHIP_START, data_address(chip->device, processor / LANES * chip->device->instance_words),

@@ -133,7 +133,7 @@ class ArmRuntime:
 Runtime = HostRuntime | ArmRuntime
 
 
-def _source(include: str, calls: Mapping[str, str]) -> str:
+def harness(include: str, calls: Mapping[str, str]) -> str:
     cases = "\n".join(f"    case {n}: {call};" for n, call in enumerate(calls.values()))
     return f'#include "tornadocnn.h"\n{include}\n' + CALL % cases
 
@@ -141,7 +141,7 @@ def _source(include: str, calls: Mapping[str, str]) -> str:
 def build_host(folder: Path, calls: Mapping[str, str], sources: Sequence[Path], include: str = "",
                options: Sequence[str] = ()) -> HostRuntime:
     """With gcc or clang: address and undefined-behaviour sanitizers; their messages fail the test."""
-    (folder / "host.c").write_text(_source(include, calls) + HOST_MAIN)
+    (folder / "host.c").write_text(harness(include, calls) + HOST_MAIN)
     compiler = [shutil.which("cc")] if shutil.which("cc") else [sys.executable, "-m", "ziglang", "cc"]
     command = [*compiler, "-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", f"-I{DEVICE}", *options,
                "-o", str(folder / "host"), str(folder / "host.c"), *map(str, sources)]
@@ -166,6 +166,6 @@ def runtime_on(machine: str, folder: Path, calls: Mapping[str, str], sources: Se
         if (DEVICE / source).is_dir():
             shutil.copytree(DEVICE / source, folder / source)
     with Chip() as chip:
-        mcu = Mcu(build_firmware(folder, _source(include, calls) + ARM_MAIN), chip)
+        mcu = Mcu(build_firmware(folder, harness(include, calls) + ARM_MAIN), chip)
         assert mcu.run().status == 0
         yield ArmRuntime(mcu, list(calls))

@@ -11,12 +11,22 @@ DEVICE = Path(__file__).parents[1] / "Device"
 
 def build_firmware(folder: Path, source: str) -> Path:
     """Compile main.c with the run-time of Device/ and return the program; warnings are errors."""
+    copy_runtime(folder)
+    (folder / "main.c").write_text(source)
+    result = run_make(folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder / "build" / "firmware.elf"
+
+
+def copy_runtime(folder: Path) -> None:
+    """Copy the files of Device/, without its folders."""
     for path in DEVICE.iterdir():
         if path.is_file():
             shutil.copy(path, folder)
-    (folder / "main.c").write_text(source)
+
+
+def run_make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run make with warnings as errors; it finds the package ziglang of this Python."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    result = subprocess.run(["make", "CFLAGS=-Werror"], cwd=folder, env={**os.environ, "PATH": path},
-                            capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return folder / "build" / "firmware.elf"
+    return subprocess.run(["make", "CFLAGS=-Werror", *arguments], cwd=folder, env={**os.environ, "PATH": path},
+                          capture_output=True, text=True)

@@ -1,9 +1,7 @@
 """AI85's networks have the published shapes and sizes; each fits the rules; the scripts name what there is."""
 
 import os
-import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,10 @@ import torch
 
 import ai85
 import ai85net
+import construction
 import options
+import qat
+from distiller import read_schedule
 
 TRAINING = Path(options.__file__).parent
 SHAPES = {"ai85nascifarnet": (3, 32, 32), "ai85kws20net": (128, 128, 1)}
@@ -28,7 +29,6 @@ def build(name, **arguments):
         ("ai85net5", {}, 71_158),
         ("ai85net5", {"num_channels": 3, "dimensions": (32, 32)}, 72_238),
         ("ai85net5", {"bias": True}, 71_158 + 60 + 60 + 56 + 12),
-        ("ai85net5abs", {}, 71_158),
         ("ai85net80wide", {}, 82_138),
         ("ai85netextrasmall", {}, 2_514),
         ("ai85nascifarnet", {"bias": True}, 302_602),
@@ -93,16 +93,56 @@ def test_pooling_of_many_channels_to_one_pixel_is_accepted():
     ai85net.Ai85Net({"a": ai85.Conv2d(4, 70, 1), "b": ai85.AvgPool2d(8)}, 3, 4, (8, 8))
 
 
+@pytest.fixture
+def commands(tmp_path):
+    """Runs a script and gives the command lines of train.py in it: `python3` only writes them down."""
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\nprintf '%s\\t' \"$@\" >> lines\necho >> lines\n")
+    python.chmod(0o755)
+    environment = os.environ | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def run(script, *arguments):
+        subprocess.run([TRAINING / script, *arguments], check=True, cwd=tmp_path, env=environment, capture_output=True)
+        lines = [line.rstrip("\t").split("\t") for line in (tmp_path / "lines").read_text().splitlines()]
+        assert {Path(line[0]).name for line in lines} == {"train.py"}
+        return [options.parse(line[1:]) for line in lines]
+
+    return run
+
+
+def test_there_are_scripts_to_train_and_to_evaluate_the_networks_of_ai85():
+    names = ("cifar_ai85", "fashionmnist_ai85", "kws20", "mnist_ai85", "mnist_wide")
+    assert all((TRAINING / f"{verb}_{name}.sh").is_file() for verb in ("go", "evaluate") for name in names)
+
+
 @pytest.mark.parametrize("script", sorted(path.name for path in TRAINING.glob("go_*.sh")))
-def test_training_scripts_name_models_data_sets_and_files_that_exist(script, tmp_path):
-    """The script's own check of the network; no data set is needed."""
-    command = [TRAINING / script, "--check", "--data", tmp_path]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path,
-                          env=os.environ | {"PATH": path})  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "for layers hold" in done.stdout
-    text = (TRAINING / script).read_text()
-    files = re.findall(r'"\$here/(schedules/[^"]*)"', text)
-    assert files
-    assert all((TRAINING / file).is_file() for file in files)
+def test_training_scripts_fit_the_device_and_name_files_that_exist(script, commands):
+    (chosen,) = commands(script, "--epochs", "3")
+    assert chosen.epochs == 3
+    construction.build_model(chosen, torch.device("cpu"))
+    assert read_schedule(chosen.compress).lr_schedulers
+    if chosen.device.name == "AI85":
+        qat.check_names(qat.read_policy(chosen.qat_policy), construction.build_model(chosen, torch.device("cpu")))
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in TRAINING.glob("evaluate_*.sh")))
+def test_evaluation_scripts_take_the_files_they_are_given(script, commands):
+    floats, integers = commands(script, "a.pth.tar", "b.pth.tar")
+    training = TRAINING / script.replace("evaluate", "go")
+    assert f"--model {floats.arch} --dataset {floats.dataset} " in training.read_text()
+    assert f"--device {floats.device.synonyms[0]} " in training.read_text()
+    assert floats.use_bias == integers.use_bias == (floats.device.name == "AI85")
+    assert [(str(run.exp_load_weights_from), run.simulate) for run in (floats, integers)] == [
+        ("a.pth.tar", False), ("b.pth.tar", True)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "script, names",
+    [("evaluate_fashionmnist_ai85.sh", ["ai85-fashionmnist-float.pth.tar", "ai85-fashionmnist-q8.pth.tar"]),
+     ("evaluate_mnist_ai85.sh", ["ai85-mnist-float.pth.tar", "ai85-mnist-q8.pth.tar"]),
+     ("evaluate_mnist.sh", ["mnist.pth.tar", "ai84-mnist.pth.tar"])],
+)  # fmt: skip
+def test_evaluation_scripts_take_the_committed_networks_where_no_files_are_given(script, names, commands):
+    assert [run.exp_load_weights_from.name for run in commands(script)] == names

@@ -15,7 +15,9 @@ import ai85net
 import checkpoint
 import qat
 import train
+import training
 from errors import UserError
+from evaluation import Evaluation
 
 NETWORK = ["--device", "85", "--model", "ai85netextrasmall", "--dataset", "FashionMNIST"]
 SHORT = ["--no-tensorboard", "-b", "16", "--optimizer", "Adam", "--lr", "0.01", "--seed", "3", "--batch-norm"]
@@ -128,9 +130,26 @@ def test_run_resumed_before_or_after_quantization_began_ends_with_the_same_weigh
     )
     assert list(whole.weights) == list(resumed.weights)
     assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
+    trained = [name for name in whole.weights if ".op." in name]
+    assert whole.optimizer_state["param_groups"][0]["params"] == list(range(len(trained)))
     assert {key: whole.extras[key] for key in ("best_epoch", "best_top1")} == {
         key: resumed.extras[key] for key in ("best_epoch", "best_top1")
     }
+
+
+def test_best_epoch_is_one_of_those_with_quantization(call, policy, tmp_path, monkeypatch):
+    """Validation is replaced by given accuracies: 90 % before quantization, 50 and 40 % with it."""
+    correct = iter([9, 5, 4, 0])
+
+    def judge(model, image_set, batch_size, normalize, simulate):
+        wrong = 10 - next(correct)
+        return Evaluation(torch.eye(10)[[0] * 10], torch.tensor([1] * wrong + [0] * (10 - wrong)), 1)
+
+    monkeypatch.setattr(training, "evaluate", judge)
+    call("--epochs", 3, *SHORT, "--qat-policy", policy)
+    best = checkpoint.load(run_directory(tmp_path / "logs") / "best.pth.tar")
+    assert (best.epoch, best.extras["best_top1"]) == (1, 50.0)
+    assert best.weights["conv1.weight_bits"].item() == 8
 
 
 def test_best_weights_are_folded_and_the_last_ones_are_not(call, tmp_path):

@@ -2,8 +2,8 @@
  * order and types of the arguments are those of CMSIS 5.6 to 5.9, so that a program builds unchanged with either.
  *
  * Differences from Arm's, none of which changes a result that Arm's computes correctly:
- * - Arm's functions without SIMD instructions keep coordinates in a signed char: images of more than 127 rows or columns
- *   fail there (AI84 hardware reference 13.5).
+ * - Arm's functions without SIMD instructions keep coordinates in a signed char: images of more than 127 rows or
+ *   columns fail there (AI84 hardware reference 13.5).
  * - Arm's use bufferA only partly, or not at all without SIMD instructions; these use all of the documented size.
  * - bufferB is not used by either and may be null.
  * - CMSIS before 5.8 needs an out_shift of 1 or more. */
@@ -23,8 +23,8 @@ typedef enum { ARM_MATH_SUCCESS = 0, ARM_MATH_SIZE_MISMATCH = -3 } arm_status;
  * must not be null. Im_in and Im_out must not overlap. bufferA: 2 * ch_im_in * window size values. Sizes of the output
  * are the caller's.
  *
- * The fast functions return ARM_MATH_SIZE_MISMATCH and write nothing unless ch_im_in is a multiple of 4 and ch_im_out of
- * 2; the basic ones always succeed. Both compute the same. */
+ * The fast functions return ARM_MATH_SIZE_MISMATCH and write nothing unless ch_im_in is a multiple of 4 and ch_im_out
+ * of 2; the basic ones always succeed. Both compute the same. */
 arm_status arm_convolve_HWC_q7_basic(const q7_t *Im_in, const uint16_t dim_im_in, const uint16_t ch_im_in,
                                      const q7_t *wt, const uint16_t ch_im_out, const uint16_t dim_kernel,
                                      const uint16_t padding, const uint16_t stride, const q7_t *bias,

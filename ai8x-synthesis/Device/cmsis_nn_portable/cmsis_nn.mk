@@ -3,8 +3,8 @@
 #   make                              the functions of this folder, which need nothing else
 #   make CMSIS_NN=/path/to/CMSIS_5    Arm's sources of CMSIS 5.6 to 5.9 as delivered (also .../CMSIS and .../CMSIS/NN)
 #
-# Arm's convolution without SIMD instructions, as on the PC, works for images of up to 127 rows and columns (AI84 hardware
-# reference 13.5).
+# Arm's convolution without SIMD instructions, as on the PC, works for images of up to 127 rows and columns (AI84
+# hardware reference 13.5).
 
 PORTABLE := cmsis_nn_portable
 
@@ -41,13 +41,15 @@ Give the folder of one of these, or leave CMSIS_NN out to use $(PORTABLE)/)
 endif
 
 # As a system's headers, about which the compiler does not warn.
-INCLUDES := $(addprefix -isystem ,$(wildcard $(addprefix $(NN)/,Include ../DSP/Include ../Core/Include))) $(LATE_INCLUDE)
+HEADERS := $(wildcard $(addprefix $(NN)/,Include ../DSP/Include ../Core/Include))
+INCLUDES := $(addprefix -isystem ,$(HEADERS)) $(LATE_INCLUDE)
 # Asked for by versions that do not find out themselves. __FPU_PRESENT: the device has the unit that is compiled for.
 CORE := -DARM_MATH_CM4 -D__FPU_PRESENT=1U
 HOST_CORE := -DARM_MATH_CM0 -D__ARM_ARCH_6M__=1
 
-# Arm's functions copy words with memcpy(), which must become an instruction and not a call, and access bytes as words.
+# Arm's functions access bytes as words: some through pointers, some with memcpy(), which then must become an
+# instruction and not a call. Compilers know memcpy() only in a hosted environment.
 $(FUNCTIONS:%=build/arm/%.o) $(FUNCTIONS:%=build/pc/%.o): STRICT := -w -fno-strict-aliasing
-$(FUNCTIONS:%=build/arm/%.o): FREESTANDING :=
+$(FUNCTIONS:%=build/arm/%.o): ENVIRONMENT := -fhosted
 
 endif
