@@ -21,15 +21,16 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from chip import Chip, ChipError, FirmwareError
+from chip import Chip, ChipError, FirmwareError, max78000, sdk
+from chip.board import MAX78000
 from chip.demo import Image, Scores, build, read_images, read_probabilities, read_scores
 from chip.elf import Section
 from chip.inference import check_inputs, classify, software_instructions
-from chip.manifest import AcceleratorManifest, SoftwareManifest, read_manifest
+from chip.manifest import AcceleratorManifest, Max78000Manifest, SoftwareManifest, read_manifest
 from chip.mcu import Mcu, Result
 from chip.rtltest import BOARD, built, first_difference, is_rtltest
 
-AnyManifest = AcceleratorManifest | SoftwareManifest
+Ai84Manifest = AcceleratorManifest | SoftwareManifest
 RAMP = " .:-=+*#%@"
 CORE_CLOCKS = 2  # of the processor in one of the accelerator (AI84 hardware reference, appendix D)
 LIMIT, SOFTWARE_LIMIT = 100_000_000, 1_000_000_000  # instructions of main()
@@ -48,7 +49,8 @@ class Outcome:
 
     `instructions` are those of the whole program, `inference_instructions` those of the layers in software. `cycles` is
     the time of the accelerator; for a program in software, the time that it would take. `sections` have bytes of flash
-    and RAM. `difference` is the first word that differs, of a test for RTL simulation that failed.
+    and RAM. `load_instructions` are those of loading the weights. `difference` is the first word that differs, of a
+    test for RTL simulation that failed.
     """
 
     program: str
@@ -63,6 +65,7 @@ class Outcome:
     images_per_second: float | None
     sections: tuple[Section, ...]
     inference_instructions: int | None = None
+    load_instructions: int | None = None
     difference: str | None = None
 
 
@@ -73,7 +76,8 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--images", type=Path, metavar="FILE.npy",
                         help="if the program passes, classify these images too, int8 [N, C, H, W]")
     parser.add_argument("--scores", type=Path, metavar="OUT.npy",
-                        help="write the scores of --images, int16 [N, outputs], Q8.7")
+                        help="write the scores of --images, int16 [N, outputs], Q8.7; of a program for MAX78000 the "
+                             "outputs of the last layer, int8 or int32")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     parser.add_argument("--limit", type=int, metavar="N",
                         help="stop the program after N instructions (default: 100,000,000, ten times as many for a "
@@ -118,15 +122,29 @@ def draw(console: Console, folder: Path, shape: tuple[int, int, int]) -> None:
     console.print(blocks(grey) if console.is_terminal else Text(ascii_art(grey)), soft_wrap=True)
 
 
-def classify_all(console: Console, mcu: Mcu, manifest: AnyManifest, images: Image) -> tuple[Scores, float]:
+def classify_all(console: Console, mcu: Mcu, manifest: Ai84Manifest, images: Image) -> tuple[Scores, float]:
     """Scores int16 [N, outputs] and the seconds that they took."""
     if not manifest.fc:
         raise FirmwareError(f"{manifest.program} has no classification layer; generate it with --fc-layer for --images")
     check_inputs(mcu, manifest)
+    scores, seconds = run_images(console, images, lambda image: classify(mcu, manifest, image))
+    return np.array(scores, np.int16).reshape(len(images), manifest.outputs), seconds
+
+
+def run_images(
+    console: Console, images: Image, infer: Callable[[Image], np.ndarray]
+) -> tuple[list[np.ndarray], float]:
+    """What `infer` returns for each image, and the seconds that they took."""
     begin = time.perf_counter()
     numbers = track(range(len(images)), "Images", console=console, disable=not console.is_terminal)
-    scores = [classify(mcu, manifest, images[n]) for n in numbers]
-    return np.array(scores, np.int16).reshape(len(images), manifest.outputs), time.perf_counter() - begin
+    return [infer(images[n]) for n in numbers], time.perf_counter() - begin
+
+
+def with_images(result: Outcome, scores: np.ndarray, seconds: float, path: Path | None) -> Outcome:
+    """The result with the number of images and their speed; the scores are written if there is a path for them."""
+    if path:
+        write(path, npy(scores))
+    return dataclasses.replace(result, images=len(scores), images_per_second=len(scores) / seconds if seconds else None)
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -156,7 +174,7 @@ def run_main(console: Console, mcu: Mcu, limit: int) -> Result:
         console.print(Text(mcu.console), end="", soft_wrap=True)
 
 
-def outcome(manifest: AnyManifest, mcu: Mcu, result: Result, seconds: float) -> Outcome:
+def outcome(manifest: Ai84Manifest, mcu: Mcu, result: Result, seconds: float) -> Outcome:
     """What main() computed, from the memory of the microcontroller; a program in software is run once more."""
     software = isinstance(manifest, SoftwareManifest)
     passed = result.status == 0
@@ -179,6 +197,8 @@ def report(console: Console, result: Outcome, class_name: Callable[[int], str] =
     table.add_row("instructions", f"{result.instructions:,}")
     if result.inference_instructions is not None:
         table.add_row("of these, the layers", f"{result.inference_instructions:,}")
+    if result.load_instructions is not None:
+        table.add_row("to load the weights", f"{result.load_instructions:,}")
     table.add_row("accelerator clocks", f"{result.cycles:,} (estimate)")
     if result.inference_instructions is not None:
         ratio = result.inference_instructions / (CORE_CLOCKS * result.cycles)
@@ -200,7 +220,7 @@ def report_memory(console: Console, sections: Sequence[Section]) -> None:
     console.print(table)
 
 
-def limit(options: argparse.Namespace, manifest: AnyManifest) -> int:
+def limit(options: argparse.Namespace, manifest: Ai84Manifest) -> int:
     """Most instructions of main()."""
     return options.limit or (SOFTWARE_LIMIT if isinstance(manifest, SoftwareManifest) else LIMIT)
 
@@ -209,6 +229,8 @@ def run_demo(options: argparse.Namespace, console: Console) -> Outcome:
     """Everything from a demo's folder to the result; the scores that were asked for are written."""
     manifest = read_manifest(options.folder)
     images = read_images(options.images, manifest.input) if options.images else None
+    if isinstance(manifest, Max78000Manifest):
+        return run_max78000(options, console, manifest, images)
     elf = build(options.folder, line_printer(console))
     draw(console, options.folder, manifest.input)
     with Chip() as chip:
@@ -217,11 +239,33 @@ def run_demo(options: argparse.Namespace, console: Console) -> Outcome:
         result = outcome(manifest, mcu, run_main(console, mcu, limit(options, manifest)),
                          time.perf_counter() - begin)
         if images is not None and result.passed:
-            scores, seconds = classify_all(console, mcu, manifest, images)
-            rate = len(images) / seconds if seconds else None
-            result = dataclasses.replace(result, images=len(images), images_per_second=rate)
-            if options.scores:
-                write(options.scores, npy(scores))
+            result = with_images(result, *classify_all(console, mcu, manifest, images), options.scores)
+    report(console, result, manifest.class_name)
+    return result
+
+
+def run_max78000(
+    options: argparse.Namespace, console: Console, manifest: Max78000Manifest, images: Image | None
+) -> Outcome:
+    """Everything from the sources for MAX78000 to the result; the scores are the outputs of the last layer."""
+    with sdk.built(options.folder, line_printer(console)) as elf, Chip(MAX78000.device) as chip:
+        draw(console, options.folder, manifest.input)
+        mcu = Mcu(elf, chip, MAX78000)
+        begin = time.perf_counter()
+        run = run_main(console, mcu, options.limit or LIMIT)
+        seconds = time.perf_counter() - begin
+        passed = run.status == 0
+        predicted, probability = max78000.prediction(mcu) if manifest.softmax and passed else (None, None)
+        result = Outcome(program=manifest.program, passed=passed, predicted=predicted, probability=probability,
+                         label=manifest.label, cycles=run.cycles, instructions=run.instructions, seconds=seconds,
+                         images=0, images_per_second=None, sections=mcu.firmware.sections,
+                         load_instructions=max78000.load_instructions(mcu) if passed else None)
+        if images is not None and passed:
+            max78000.check_inputs(mcu, manifest)
+            outputs, seconds = run_images(console, images, lambda image: max78000.infer(mcu, manifest, image))
+            dtype = np.int32 if manifest.output_bits == 32 else np.int8
+            scores = np.array(outputs, dtype).reshape(len(images), manifest.outputs)
+            result = with_images(result, scores, seconds, options.scores)
     report(console, result, manifest.class_name)
     return result
 

@@ -19,12 +19,15 @@ class Input(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What both kinds of demos have. `input` is [C, H, W], `outputs` the number of classification outputs."""
+    """What all kinds of demos have.
+
+    `input` is [C, H, W], `outputs` the number of classification outputs; `fc` tells of a classification layer.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["embedded", "cmsis-nn"]
-    device: Literal["AI84"]
+    kind: Literal["embedded", "cmsis-nn", "max78000"]
+    device: Literal["AI84", "AI85"]
     program: str
     dataset: str
     input: tuple[int, int, int]
@@ -41,7 +44,6 @@ class Manifest(BaseModel):
 class AcceleratorManifest(Manifest):
     """A program for the accelerator, kind "embedded": how the network input is packed in its arrays."""
 
-    data_format: Literal["chw", "hwc"]
     inputs: tuple[Input, ...]
 
 
@@ -51,12 +53,23 @@ class SoftwareManifest(Manifest):
     accelerator_clocks: int
 
 
-KINDS: dict[str, type[AcceleratorManifest] | type[SoftwareManifest]] = {
-    "embedded": AcceleratorManifest, "cmsis-nn": SoftwareManifest,
+class Max78000Manifest(Manifest):
+    """A program for MAX78000, kind "max78000"; `outputs` are all values of the last layer, of 8 or 32 bits each."""
+
+    inputs: tuple[Input, ...]
+    output_bits: Literal[8, 32]
+    unload: bool
+    softmax: bool
+
+
+AnyManifest = AcceleratorManifest | SoftwareManifest | Max78000Manifest
+
+KINDS: dict[str, type[AcceleratorManifest] | type[SoftwareManifest] | type[Max78000Manifest]] = {
+    "embedded": AcceleratorManifest, "cmsis-nn": SoftwareManifest, "max78000": Max78000Manifest,
 }  # fmt: skip
 
 
-def read_manifest(folder: Path) -> AcceleratorManifest | SoftwareManifest:
+def read_manifest(folder: Path) -> AnyManifest:
     """The manifest of a demo folder; raises FirmwareError if there is none or it is not valid."""
     path = folder / "cnn-run.json"
     try:

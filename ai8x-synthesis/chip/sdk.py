@@ -17,8 +17,8 @@ SHARED = ("link.ld", "sections.ld", "startup.c", "platform.c", "tornadocnn.h")
 def built(folder: Path, show: Callable[[str], None], optimize: str = "-O2") -> Iterator[Path]:
     """The program of a folder, built in a temporary one, so that only what belongs into the vendor's SDK is in it.
 
-    `show` gets each line that make prints. Raises FirmwareError if a file cannot be read, BuildError if the program does
-    not build.
+    `show` gets each line that make prints. Raises FirmwareError if a file cannot be read, BuildError if the program
+    does not build.
     """
     with tempfile.TemporaryDirectory() as name:
         temporary = Path(name)

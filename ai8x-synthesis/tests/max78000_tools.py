@@ -2,13 +2,19 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from chip_tools85 import AON_CTL, Case, read_case, runs
-from izer.emit.max78000 import Choices, Demo, InputArray
+from chip import Chip
+from chip.board import MAX78000
+from chip.mcu import Mcu
+from chip.sdk import built
+from chip_tools85 import AON_CTL, ENA, LCTL, POST, Case, bits, lcnt, lreg, read_case, runs
+from izer.emit.max78000 import Choices, Demo
 from izer.operations import Check, Copy, CopyBytes, CopyPacked, Program, Section, Unload, Wait, Write
+from izer.sampledata import InputArray
 from izer.verify import read_back
 
 CONTROLS = {quadrant: 0x50100000 + 0x400000 * quadrant for quadrant in range(4)}  # AI85 hardware reference 2.1
@@ -76,8 +82,8 @@ def unloads(case: Case, output: np.ndarray) -> Iterator[Unload]:
             lanes = sorted({int(a) >> 2 & 3 for a in mine})
             first = int(mine.min()) & ~15
         else:
-            bits = int(np.bitwise_or.reduce(masks[instances == instance]))
-            lanes = [lane for lane in range(4) if bits >> 8 * lane & 0xFF]
+            mask = int(np.bitwise_or.reduce(masks[instances == instance]))
+            lanes = [lane for lane in range(4) if mask >> 8 * lane & 0xFF]
             first = int(mine.min())
         places.append((first, lanes))
     together = sum(len(lanes) for _, lanes in places)
@@ -88,23 +94,80 @@ def unloads(case: Case, output: np.ndarray) -> Iterator[Unload]:
         for first, lanes in places:
             used = tuple(lanes[: max(0, channels - channel)])
             if used:
-                yield Unload(first + 4 * unit * n, used, height, width, width * passes * unit, channel, passes * unit, wide)
+                step = passes * unit
+                yield Unload(first + 4 * unit * n, used, height, width, width * step, channel, step, wide)
             channel += len(used)
 
 
-def demo_of(folder: Path, choices: Choices = Choices(), verify: bool = False) -> Demo:
+def input_arrays(folder: Path, case: Case) -> Iterator[InputArray]:
+    """Which channel is where in the arrays of program_of(): AI85 hardware reference 1.5, 7.1 and 7.2."""
+    registers = dict(case.setup)
+    processors = [16 * g + p for g in range(4) for p in bits(registers.get(lreg(g, ENA, 0), 0), 16)]
+    channels = np.load(folder / "sample.npy").shape[0]
+    passes = -(-channels // 64)
+    for n, instance in enumerate(sorted({p // 4 for p in processors})):
+        mine = {p % 4: processors.index(p) for p in processors if p // 4 == instance}
+        if registers[lreg(0, LCTL, 0)] & 0x40:
+            yield InputArray(f"input_{n}", (), next(iter(mine.values())))
+        else:
+            numbers = [mine[lane] + e * len(processors) if lane in mine else channels
+                       for e in range(passes) for lane in range(4)]
+            yield InputArray(f"input_{n}", tuple(c if c < channels else None for c in numbers), None)
+
+
+def weight_bits(case: Case) -> int:
+    """Width of the last layer's weights, in its POST register (AI85 hardware reference 1.4)."""
+    last = dict(case.control).get(lcnt(0), 0)
+    return (8, 1, 2, 4)[dict(case.setup).get(lreg(0, POST, last), 0) >> 22 & 3]
+
+
+SECTIONS = frozenset(("cnn_init", "load_kernels", "load_bias", "cnn_configure", "load_input"))
+PLAIN = Choices()
+
+
+def demo_of(folder: Path, choices: Choices = PLAIN, verify: bool = False) -> Demo:
     """Everything that the emitter needs, of a valid conformance case."""
     case = read_case(folder)
     meta = json.loads((folder / "meta.json").read_text())
     program = program_of(folder, case)
     if verify:
-        program = read_back(program, frozenset(("cnn_init", "load_kernels", "load_bias", "cnn_configure", "load_input")))
+        program = read_back(program, SECTIONS)
     used = {a for a, _ in case.start}
     sample = np.load(folder / "sample.npy")
-    inputs = tuple(InputArray(op.name, (), None) for op in program.section("load_input").operations
-                   if isinstance(op, Copy))  # fmt: skip
+    sample = sample.reshape(*sample.shape, *(1,) * (3 - sample.ndim))
     return Demo(
         title=folder.name, command="test", dataset="conformance", summary=(meta["purpose"],), program=program,
-        controls={q: a for q, a in CONTROLS.items() if a in used}, sample=sample, inputs=inputs,
-        output=np.load(folder / "output.npy"), weight_bits=8, classes=(), label=None, choices=choices,
+        controls={q: a for q, a in CONTROLS.items() if a in used}, sample=sample,
+        inputs=tuple(input_arrays(folder, case)), output=np.load(folder / "output.npy"),
+        weight_bits=weight_bits(case), classes=(), label=None, choices=choices,
     )  # fmt: skip
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> Path:
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+class TracingChip(Chip):
+    """The accelerator model, with a record of every write: address, value, number of bytes."""
+
+    def __init__(self) -> None:
+        super().__init__(85)
+        self.writes: list[tuple[int, int, int]] = []
+
+    def write32(self, address: int, value: int) -> None:
+        self.writes.append((address, value, 4))
+        super().write32(address, value)
+
+    def write8(self, address: int, value: int) -> None:
+        self.writes.append((address, value, 1))
+        super().write8(address, value)
+
+
+@contextmanager
+def firmware(folder: Path, files: dict[str, bytes], optimize: str = "-O2") -> Iterator[tuple[Mcu, TracingChip]]:
+    """The microcontroller with the program that consists of these files, which are written to a new folder."""
+    with built(write_files(folder, files), lambda _: None, optimize) as elf, TracingChip() as chip:
+        yield Mcu(elf, chip, MAX78000), chip

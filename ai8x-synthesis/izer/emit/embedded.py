@@ -82,5 +82,5 @@ def _sample_defines(demo: Demo) -> dict[str, str]:
 def _manifest(demo: Demo) -> str:
     """What cnn-run.py has to know about the program; the emulated chip knows none of it."""
     inputs = [{"symbol": a.symbol, "channel": a.channel, "lanes": list(a.lanes)} for a in demo.inputs]
-    about = {"data_format": demo.network.data_format, "inputs": inputs}
-    return manifest("embedded", demo.device.name, demo.title, demo.network, demo.sample, demo.classes, about)
+    return manifest("embedded", demo.device.name, demo.title, demo.network, demo.sample, demo.classes,
+                    {"inputs": inputs})

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import IzerError
 from ..operations import Check, CopyPacked, Program, Section, Unload
+from ..sampledata import InputArray
 from .cstatements import array_defines, arrays, helper, statement
 from .ctext import environment, hex_words
 from .demofolder import define_file, npy
@@ -22,9 +23,9 @@ SOFTMAX = Path(__file__).parent / "templates" / "max78000" / "softmax.c"
 class Choices:
     """What can be chosen of the program around the network.
 
-    `timer` is the number of the timer that measures the run (None: not measured), `boost` the port and pin of a supply
-    that is on during the run; without `wfi` the core does not sleep; `forever` repeats the run without end. The softmax
-    is that of a 32-bit output.
+    `unload` reads the output, which `softmax` needs; the softmax is that of a 32-bit output. `timer` is the number of
+    the timer that measures the run (None: not measured), `boost` the port and pin of a supply that is on during the
+    run; without `wfi` the core does not sleep; `forever` repeats the run without end.
     """
 
     softmax: bool = False
@@ -36,23 +37,13 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class InputArray:
-    """How the network input lies in an array: four entries of `lanes` per word and pass, each a channel or None.
-
-    With `channel`, four pixels of that channel are in a word instead (7.1, 7.2).
-    """
-
-    symbol: str
-    lanes: tuple[int | None, ...]
-    channel: int | None
-
-
-@dataclass(frozen=True)
 class Demo:
     """Everything that the files of one program say.
 
-    `controls` has the address of CTL of every used quadrant, the master first. `output` is the last layer's answer,
-    int8 or int32 [C, H, W]; `weight_bits` are those of the last layer. `classes` and `label` may be unknown.
+    `controls` has the address of CTL of every used quadrant, the master first. `sample` is int8 [C, H, W]; `inputs` say
+    how it lies in the input arrays: with several passes, the lanes of all words of a pixel one after the other (7.1).
+    `output` is the last layer's answer, int8 or int32 [C, H, W]; `weight_bits` are those of the last layer. `classes`
+    and `label` may be unknown.
     """
 
     title: str
@@ -93,8 +84,10 @@ class Demo:
 def emit(demo: Demo) -> dict[str, bytes]:
     """All files by name: sources for the SDK, the sample, and what cnn-run.py needs to know.
 
-    Raises IzerError if a softmax of 8-bit outputs is wanted.
+    Raises IzerError if a softmax of 8-bit outputs is wanted, or one of outputs that are not unloaded.
     """
+    if demo.choices.softmax and not demo.choices.unload:
+        raise IzerError(f"{demo.title}: --softmax computes with the unloaded output; leave --no-unload out.")
     if demo.choices.softmax and not demo.wide:
         raise IzerError(f"{demo.title}: --softmax needs a 32-bit output, since its input is in Q17.14; give the last "
                         "layer `output_width: 32`, or leave --softmax out.")
@@ -169,7 +162,10 @@ def _manifest(demo: Demo) -> str:
         "inputs": [{"symbol": a.symbol, "channel": a.channel, "lanes": list(a.lanes)} for a in demo.inputs],
         "classes": list(demo.classes) or None,
         "label": demo.label,
-        "softmax": demo.choices.softmax,
+        "fc": False,
         "outputs": demo.outputs,
+        "output_bits": 32 if demo.wide else 8,
+        "unload": demo.choices.unload,
+        "softmax": demo.choices.softmax,
     }
     return json.dumps(content, indent=2) + "\n"

@@ -7,22 +7,24 @@
 void softmax_q17p14_q15(const q31_t *vec_in, const uint16_t dim_vec, q15_t *p_out)
 {
   q31_t base = vec_in[0];
-  q31_t sum = 0;
+  uint32_t sum = 0;
 
   for (int i = 1; i < dim_vec; i++)
     if (vec_in[i] > base) base = vec_in[i];
   base -= 16 << 14;
 
   for (int i = 0; i < dim_vec; i++)
-    if (vec_in[i] > base) sum += 1 << ((8192 + vec_in[i] - base) >> 14);
+    if (vec_in[i] > base) sum += 1u << ((8192 + vec_in[i] - base) >> 14);
 
-  int32_t reciprocal = (int32_t) (0x100000000LL / sum); // at most 1 << 16: the largest value alone makes 1 << 16
+  // 2^32 / sum without 64-bit numbers. At most 1 << 16, since the largest value alone makes a sum of 1 << 16
+  uint32_t reciprocal = 0xffffffffu / sum;
+  if ((sum & (sum - 1)) == 0) reciprocal++;
 
   for (int i = 0; i < dim_vec; i++) {
     p_out[i] = 0;
     if (vec_in[i] > base) {
       uint8_t shift = (uint8_t) (17 + ((8191 + base - vec_in[i]) >> 14));
-      int32_t value = reciprocal >> shift;
+      uint32_t value = reciprocal >> shift;
       p_out[i] = (q15_t) (value > 32767 ? 32767 : value);
     }
   }
