@@ -43,7 +43,7 @@ class Attachment:
         """Write a register of chip/power.py."""
         assert self.power is not None
         if size != 4:
-            raise BusError(_wrong_width(address, size))
+            raise BusError(_wrong_width(address, size, "system register"))
         if self.power.write(address, value):
             self._cycles, self._earlier_cycles = self.cycles(), self.total_cycles()
             self._chip.reset()
@@ -83,5 +83,5 @@ class Attachment:
             raise BusError(f"the accelerator does not answer at 0x{address:08X}: {obstacle}")
 
 
-def _wrong_width(address: int, size: int) -> str:
-    return f"{8 * size}-bit access to the accelerator at 0x{address:08X}: only 32 bits are possible"
+def _wrong_width(address: int, size: int, what: str = "accelerator") -> str:
+    return f"{8 * size}-bit access to the {what} at 0x{address:08X}: only 32 bits are possible"
