@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import chip.mcu
 from chip import Chip, EmulationFault
 from chip.board import MAX78000
 from chip.mcu import Mcu
@@ -315,3 +316,30 @@ def test_only_the_documented_power_up_makes_the_accelerator_answer():
     assert power.obstacle(0x50001000) == ""
     assert power.write(RESET, 0xF)
     assert power.write(POWER, 0)
+
+
+@pytest.fixture(scope="module", params=["", "naive"])
+def waiting(request, tmp_path_factory):
+    """A generated program, and one that looks at cnn_time and sleeps without holding the interrupt back in between."""
+    files = max78000.emit(demo_of(CASE))
+    if request.param:
+        text = files["main.c"].decode()
+        naive = re.sub(r"  __disable_irq\(\);\n|    __(en|dis)able_irq\(\);.*\n|  __enable_irq\(\);\n", "", text)
+        files["main.c"] = naive.replace("    __WFI();", '    __asm__ volatile("b 1f\\n1: wfi");').encode()
+    folder = write_files(tmp_path_factory.mktemp("waiting") / "demo", files)
+    with built(folder, lambda _: None) as path:
+        yield request.param, path
+
+
+def test_an_interrupt_between_the_look_at_cnn_time_and_the_sleep_is_not_lost(waiting, monkeypatch):
+    """Whenever it comes. The naive loop sleeps for ever if it comes just before the sleep, so the test can fail."""
+    naive, path = waiting
+    outcomes = set()
+    for patience in range(1, 16):
+        monkeypatch.setattr(chip.mcu, "PATIENCE", patience)
+        with Chip(85) as model:
+            try:
+                outcomes.add(Mcu(path, model, MAX78000).run().status)
+            except EmulationFault as fault:
+                outcomes.add(fault.text.split(",")[0])
+    assert outcomes == ({0, "sleeps (WFI)"} if naive else {0})
