@@ -65,7 +65,7 @@ def test_a_packed_run_behind_the_last_column_stops():
         write_all(chip, [(packed_address(0, 767) + 4 * n, 0) for n in range(4)])
 
 
-def test_plain_writes_in_between_and_several_runs_give_the_documented_columns():
+def test_several_packed_runs_give_the_documented_columns():
     """The MNIST example of 5.1: weights 51, 17, 4, ... are column bytes 33 11 04 29 F6 EA 2C F4 F7."""
     first = bytes.fromhex("331104 29F6EA 2CF4F7".replace(" ", ""))
     second = bytes(range(9))
