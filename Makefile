@@ -2,7 +2,7 @@
 
 EPOCHS ?= 5
 N ?= 10000
-CASES ?= ai8x-synthesis/tests/conformance
+CASES ?= ai8x-synthesis/tests/conformance/ai84
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help demo test test-all conformance fuzz lint figures clean
