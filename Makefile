@@ -2,7 +2,7 @@
 
 EPOCHS ?= 5
 N ?= 10000
-CASES ?= ai8x-synthesis/tests/conformance
+CASES ?= ai8x-synthesis/tests/conformance/ai84
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help demo test test-all conformance fuzz lint figures clean
@@ -30,7 +30,7 @@ conformance: .venv/complete
 	@python3 ai8x-synthesis/tests/run_conformance.py $(CASES)
 
 fuzz: .venv/complete
-	@python3 ai8x-synthesis/tests/run_fuzz.py $(N)
+	@OMP_NUM_THREADS=1 python3 ai8x-synthesis/tests/run_fuzz.py $(N)
 
 test: lint
 	python3 -m pytest -n auto

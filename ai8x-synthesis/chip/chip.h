@@ -46,7 +46,8 @@ int32_t chip_write8(struct chip *chip, uint32_t address, uint32_t value);
 int32_t chip_write_many(struct chip *chip, size_t count, const uint32_t *addresses, const uint32_t *values);
 int32_t chip_read_many(struct chip *chip, size_t count, const uint32_t *addresses, uint32_t *values);
 
-/* The interrupt line: 1 after completion, until the flag is cleared in CTL. Asking counts as polling, like reading CTL. */
+/* The interrupt line: 1 after completion, until the flag is cleared in CTL. Asking counts as polling, like reading
+ * CTL. */
 int32_t chip_irq(struct chip *chip);
 
 /* Estimated accelerator clocks, see cycles.c: of the last run whose completion was seen, and of all such runs. */

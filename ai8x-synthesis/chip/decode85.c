@@ -109,8 +109,8 @@ static int32_t decode_size(struct chip *chip, struct layer *layer)
     return CHIP_OK;
 }
 
-/* A flattened layer reads all pixels as passes of one pixel; only more than 16 passes need the flag (18.3). No generator
- * makes CHW data with several passes (7.2). */
+/* A flattened layer reads all pixels as passes of one pixel; only more than 16 passes need the flag (18.3). No
+ * generator makes CHW data with several passes (7.2). */
 static int32_t decode_passes(struct chip *chip, struct layer *layer)
 {
     uint32_t upper = field(chip, layer, POST, 18, 4), pixels = layer->rows.input * layer->columns.input;

@@ -36,9 +36,10 @@ int32_t begin_packed(struct chip *chip, uint32_t address, struct place at, uint3
         return chip->fault.code;
     if (column >= chip->device->mask_columns || value != 1)
         return fault(chip, CHIP_ORDER, address,
-                     "a run of packed columns begins with an 8-bit write of 1 to a column below %u, not of %u to column "
-                     "%u", chip->device->mask_columns, value, column);
-    *packed_of(chip, at) = (struct packed){.active = 1, .processor = at.unit, .column = column, .address = address - 1};
+                     "a run of packed columns begins with an 8-bit write of 1 to a column below %u, not of %u to "
+                     "column %u", chip->device->mask_columns, value, column);
+    *packed_of(chip, at) = (struct packed){
+        .active = 1, .processor = at.unit, .column = column, .address = address - 1};
     return CHIP_OK;
 }
 

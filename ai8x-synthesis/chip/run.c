@@ -16,7 +16,7 @@ static int32_t prepare(struct chip *chip, const struct layer *layer, struct work
     plane = (size_t)work->height * work->width;
     work->planes = calloc(work->channels * plane + 1, sizeof *work->planes);
     work->unknown = calloc(work->channels * plane + 1, 1);
-    work->weights = calloc((size_t)layer->slots * work->taps + 1, sizeof *work->weights);
+    work->weights = calloc(((size_t)layer->slots + BLOCK) * work->taps + 1, sizeof *work->weights);
     work->patches = calloc((size_t)layer->columns.output * work->taps + 1, sizeof *work->patches);
     work->bias = calloc(layer->slots + 1, sizeof *work->bias);
     work->missing = calloc(layer->slots + 1, sizeof *work->missing);

@@ -27,7 +27,7 @@ struct work {
     uint32_t height, width;        /* padded */
     int16_t *planes;               /* all channels */
     uint8_t *unknown;              /* all channels */
-    int16_t *weights;              /* [slot][taps] */
+    int16_t *weights;              /* [slot][taps]; room for BLOCK slots more */
     int16_t *patches;              /* [output column][taps] of one output row */
     int32_t *bias;                 /* [slot] */
     struct missing *missing;       /* [slot] */
@@ -35,7 +35,7 @@ struct work {
     int32_t *results;              /* [slot][output row][output column] */
 };
 
-enum { VECTOR = 8 };
+enum { VECTOR = 8, BLOCK = 4 };
 
 /* fetch.c: lists the channels; reads, pools and pads their input. */
 int32_t list_channels(struct chip *chip, const struct layer *layer, struct work *work);

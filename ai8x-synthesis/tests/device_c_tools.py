@@ -87,7 +87,7 @@ class HostRuntime:
         sizes = [-1 if block is None else len(block) for block in blocks]
         header = [self._functions.index(function), len(arguments), len(blocks), *arguments, *sizes]
         content = struct.pack(f"<{len(header)}i", *header) + b"".join(block or b"" for block in blocks)
-        result = subprocess.run([self._program], input=content, capture_output=True)
+        result = subprocess.run([self._program], input=content, capture_output=True, timeout=120)
         assert result.returncode == 0 and not result.stderr, result.stderr.decode()
         ends = np.cumsum([4, *(max(0, size) for size in sizes)]).tolist()
         parts = [result.stdout[start:end] for start, end in pairwise(ends)]

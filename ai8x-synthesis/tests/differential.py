@@ -1,137 +1,235 @@
-"""Random legal networks through every implementation: what the tests and `make fuzz` share."""
+"""One random network in every implementation: whatever differs is raised as AssertionError, IzerError or ChipError."""
 
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from random import Random
 
 import numpy as np
 import torch
-from hypothesis import HealthCheck, Phase, assume, given, seed, settings
+from numpy.typing import NDArray
 
 import ai84
 from chip import Chip
 from chip.demo import build as build_demo
+from chip.demo import read_probabilities, read_scores
 from chip.mcu import Mcu
 from conformance_checks import run_on_chip
-from izer import pipeline
+from izer import pipeline, reference
 from izer.device import AI84
 from izer.emit.demofolder import Names
-from izer.errors import RuleError
+from izer.memory import displaced, quads
 from izer.network import Layer
-from izer.operations import Unload
-from random_networks import RandomNetwork, random_networks
+from izer.operations import Program, Unload
+from izer.placement import set_bits
+from network_files import EXTREMES, DrawnNetwork
+from random_networks import EVERYTHING, Space, random_network
 
 NAMES = Names("main.c", "weights.h", "sampledata.h")
-COMPILED = 100  # one network of so many runs as compiled firmware too
+MAX_CHECKS = 1000  # in a program to compile: every check is a statement in C
 
 
-def build(network: RandomNetwork, folder: Path, fc: bool = False) -> pipeline.Model:
-    """The model; networks that only lack mask RAM or bias RAM are drawn again."""
+class Difference(Exception):
+    """A network that is not the same everywhere; the text has all that is needed to make it again."""
+
+
+def build(network: DrawnNetwork, folder: Path) -> pipeline.Model:
+    """The model of a network whose files are written to the folder. Raises RuleError: it should be legal."""
     network.write(folder)
-    request = pipeline.Request(AI84, folder / "net.yaml", folder / "c.pth.tar", folder / "sample.npy", fc_layer=fc,
-                               input_offset=network.input_offset)  # fmt: skip
-    try:
-        return pipeline.build_model(request)
-    except RuleError as error:
-        assume({violation.rule for violation in error.violations} != {"mask-ram"})
-        raise
+    return pipeline.build_model(pipeline.Request(
+        AI84, folder / "net.yaml", folder / "c.pth.tar", folder / "sample.npy", fc_layer=network.classes > 0,
+        input_offset=network.input_offset,
+    ))  # fmt: skip
 
 
-def unload(chip: Chip, steps: tuple[Unload, ...], shape: tuple[int, int, int]) -> np.ndarray:
+def unload(chip: Chip, steps: tuple[Unload, ...], shape: tuple[int, int, int]) -> NDArray[np.int8]:
     """What the generated cnn_unload() does."""
     output = np.zeros(shape, np.int8)
     for step in steps:
-        for y in range(step.rows):
-            for x in range(step.columns):
-                word = chip.read32(step.address + 4 * (y * step.row_words + x))
-                for n, lane in enumerate(step.lanes):
-                    output[step.channel + n, y, x] = np.uint8(word >> 8 * lane & 255).view(np.int8)
+        pixels = step.row_words * np.arange(step.rows)[:, None] + np.arange(step.columns)
+        words = chip.read_many((step.address + 4 * pixels).reshape(-1)).reshape(pixels.shape)
+        for n, lane in enumerate(step.lanes):
+            output[step.channel + n] = (words >> 8 * lane & 255).astype(np.uint8).view(np.int8)
     return output
 
 
-def training_layer(layer: Layer) -> torch.nn.Module:
-    """The layer of ai84.py, in 8-bit mode."""
-    common = {"padding": layer.pad, "bias": layer.bias is not None, "activation": "ReLU" if layer.relu else None,
-              "simulate": True}  # fmt: skip
-    if layer.op == "conv1d":
-        return ai84.Conv1d(layer.in_channels, layer.out_channels, **common)
-    pooling = {"max": "Max", "avg": "Avg"}.get(layer.pool)
-    size, stride = (layer.pool_size, layer.pool_stride) if layer.pool else (2, 2)
-    return ai84.Conv2d(layer.in_channels, layer.out_channels, 3, pooling=pooling, pool_size=size, pool_stride=stride,
-                       **common)  # fmt: skip
-
-
-def run_training_layers(model: pipeline.Model) -> list[np.ndarray]:
-    """The outputs [C, H, W] of the layers of ai84.py."""
-    data = torch.from_numpy(model.data.astype(np.float32))[None]
-    outputs = []
-    for layer in model.network.layers:
-        module = training_layer(layer)
-        flat = layer.op == "conv1d"
-        shape = (1, layer.in_channels, *((-1,) if flat else (layer.height, layer.width)))
-        weight = layer.weight.reshape(*layer.weight.shape[:2], *((9,) if flat else (3, 3)))
-        state = {f"{layer.op}.weight": weight, f"{layer.op}.bias": layer.bias}
-        module.load_state_dict({k: torch.from_numpy(v.astype(np.float32)) for k, v in state.items() if v is not None})
-        with torch.no_grad():
-            data = module(data.reshape(shape)).reshape(1, layer.out_channels, layer.out_height, layer.out_width)
-        outputs.append(data[0].numpy())
-    return outputs
-
-
-def compare(network: RandomNetwork, folder: Path) -> None:
-    """Reference, chip model (fed by both styles of program, checked and unloaded) and training layers are equal."""
-    model = build(network, folder)
-    expected = model.values[-1].output
-    for program in (pipeline.embedded_program(model), pipeline.rtlsim_program(model)):
-        with Chip() as chip:
-            run_on_chip(chip, program)
-            for check in program.check.accesses():
-                assert chip.read32(check.address) & check.mask == check.value
-            np.testing.assert_array_equal(unload(chip, program.unload, expected.shape), expected)
-    for output, values in zip(run_training_layers(model), model.values, strict=True):
-        np.testing.assert_array_equal(output, values.output)
-
-
-def compare_firmware(network: RandomNetwork, folder: Path) -> None:
-    """Compiled firmware finds its known answers: the last layer's output and the scores of a classification layer."""
-    model = build(network, folder, fc=True)
-    demo = folder / "demo"
-    for name, content in pipeline.embedded_files(model, "random", "test", NAMES).items():
-        (demo / name).parent.mkdir(parents=True, exist_ok=True)
-        (demo / name).write_bytes(content)
+def compare_on_chip(program: Program, expected: NDArray[np.int8]) -> None:
+    """Every check of the program holds on the chip model, and unloading gives the reference's output."""
     with Chip() as chip:
-        result = Mcu(build_demo(demo, lambda _: None), chip).run()
-    assert (result.status, result.console.splitlines()[-1]) == (0, "*** PASS ***")
+        run_on_chip(chip, program)
+        checks = list(program.check.accesses())
+        masks = np.array([check.mask for check in checks], np.uint32)
+        found = chip.read_many([check.address for check in checks]) & masks
+        np.testing.assert_array_equal(found, [check.value for check in checks], "checks on the chip model")
+        np.testing.assert_array_equal(unload(chip, program.unload, expected.shape), expected, "unloaded output")
 
 
-def features(network: RandomNetwork) -> list[str]:
-    """What to count of a network."""
-    count = len(network.layers)
-    found = [network.kind, network.data_format, f"{1 << (count.bit_length() - 1)}+ layers"]
-    found += ["conv1d"] * any(layer.op == "conv1d" for layer in network.layers)
-    found += ["4x4 pooling"] * (network.layers[-1].pool[1] == 4)
-    found += ["bias"] * any(layer.bias for layer in network.layers)
-    return found
+def training_layer(layer: Layer) -> torch.nn.Module:
+    """The layer as training computes it in 8-bit mode."""
+    activation = "ReLU" if layer.relu else None
+    if layer.op == "conv1d":
+        module = ai84.Conv1d(layer.in_channels, layer.out_channels, padding=layer.pad, bias=layer.bias is not None,
+                             activation=activation, simulate=True)  # fmt: skip
+    else:
+        module = ai84.Conv2d(
+            layer.in_channels, layer.out_channels, 3, pooling={"max": "Max", "avg": "Avg"}.get(layer.pool),
+            pool_size=layer.pool_size or 2, pool_stride=layer.pool_stride if layer.pool else 2, padding=layer.pad,
+            bias=layer.bias is not None, activation=activation, simulate=True,
+        )  # fmt: skip
+    weight = layer.weight.reshape(*layer.weight.shape[:2], 9) if layer.op == "conv1d" else layer.weight
+    return _loaded(module, {f"{layer.op}.weight": weight, f"{layer.op}.bias": layer.bias})
 
 
-def fuzz(number: int, examples: int) -> Counter[str]:
-    """Compare as many networks as are asked for, and every COMPILED-th as firmware; the same number draws the same.
+def _loaded(module: torch.nn.Module, state: dict[str, NDArray[np.int8] | None]) -> torch.nn.Module:
+    module.load_state_dict({k: torch.from_numpy(v.astype(np.float32)) for k, v in state.items() if v is not None})
+    return module
 
-    Returns counts of features. The notes of an AssertionError show the smallest network that differs.
-    """
-    counts: Counter[str] = Counter()
 
-    @seed(number)
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck),
-              phases=[Phase.generate, Phase.shrink], print_blob=True)  # fmt: skip
-    @given(network=random_networks())
-    def run(network: RandomNetwork) -> None:
-        with TemporaryDirectory() as folder:
-            compare(network, Path(folder))
-            if counts["networks"] % COMPILED == 0:
-                compare_firmware(network, Path(folder))
-                counts["compiled"] += 1
-        counts.update(["networks", *features(network)])
+def run_training_layers(model: pipeline.Model) -> list[NDArray[np.float32]]:
+    """The outputs [C, H, W] of all layers in 8-bit mode, each from those before."""
+    outputs = {-1: torch.from_numpy(model.data.astype(np.float32))}
+    for layer in model.network.layers:
+        data = torch.cat([outputs[source].flatten(1) for source in layer.sources])
+        flat = layer.op == "conv1d"
+        shaped = data[None] if flat else data.reshape(1, layer.in_channels, layer.height, layer.width)
+        with torch.no_grad():
+            output = training_layer(layer)(shaped)[0]
+        outputs[layer.index] = output[:, :, None] if flat else output
+    return [outputs[n].numpy() for n in range(len(model.network.layers))]
 
-    run()
-    return counts
+
+def compare_with_training(model: pipeline.Model) -> None:
+    """Every layer, and the classification layer, in 8-bit mode gives the reference's integers."""
+    outputs = run_training_layers(model)
+    for n, (output, values) in enumerate(zip(outputs, model.values, strict=True)):
+        np.testing.assert_array_equal(output, values.output, f"training layer {n}")
+    fc = model.network.fc
+    if fc is not None:
+        state = {"linear.weight": fc.weight, "linear.bias": fc.bias}
+        module = ai84.SoftwareLinear(fc.weight.shape[1], len(fc.weight), fc.bias is not None, simulate=True)
+        with torch.no_grad():
+            scores = _loaded(module, state)(torch.from_numpy(outputs[-1]).reshape(1, -1))[0]
+        np.testing.assert_array_equal(scores.numpy(), model.scores, "training classification layer")
+
+
+def compare(model: pipeline.Model) -> None:
+    """Both program styles on the chip model and the training layers give the reference's integers."""
+    for program in (pipeline.embedded_program(model), pipeline.rtlsim_program(model)):
+        compare_on_chip(program, model.values[-1].output)
+    compare_with_training(model)
+
+
+def compare_firmware(model: pipeline.Model, folder: Path) -> None:
+    """The compiled program finds its known answer on the emulated microcontroller, and classifies as the reference."""
+    for name, content in pipeline.embedded_files(model, "random", "test", NAMES).items():
+        (folder / name).write_bytes(content)
+    with Chip() as chip:
+        mcu = Mcu(build_demo(folder, lambda _: None), chip)
+        result = mcu.run()
+        assert (result.status, result.console.splitlines()[-1]) == (0, "*** PASS ***"), result.console
+        if model.scores is not None:
+            np.testing.assert_array_equal(read_scores(mcu), model.scores, "scores in the firmware")
+            np.testing.assert_array_equal(read_probabilities(mcu), reference.softmax(model.scores), "softmax")
+
+
+def compilable(model: pipeline.Model) -> bool:
+    """Whether the program is small enough to compile in a few seconds, and for the microcontroller's memory."""
+    last = model.network.layers[-1]
+    words = len(quads(model.device, model.placement.layers[-1].output_map))
+    return last.out_height * last.out_width * words <= MAX_CHECKS
+
+
+def kinds(network: DrawnNetwork, model: pipeline.Model) -> Iterator[str]:
+    """What is special about a network, for the table of what was tried."""
+    layers, places = model.network.layers, model.placement.layers
+    count, device = len(layers), model.device
+    yield "1 layer" if count == 1 else "2-4 layers" if count <= 4 else "5-31 layers" if count < 32 else "32 layers"
+    yield f"input {network.data_format.upper()}"
+    pixels = network.height * network.width
+    maps = [place.processors for place in places] + [place.output_map for place in places]
+    ends = [(n.out_offset // 4, n.out_offset // 4 + layer.out_height * (layer.out_width + 2 * displaced(layer)))
+            for layer, n in zip(layers, places, strict=True)]  # fmt: skip
+    found = {
+        "HWC input of 5 to 64 channels": network.data_format == "hwc" and layers[0].in_channels > 4,
+        "input of 64x64 or more": pixels >= 4096,
+        "input of one row or column": min(network.height, network.width) == 1,
+        "input offset": network.input_offset > 0,
+        "64 channels": any(n.bit_count() == device.max_channels for n in maps),
+        "map with gaps": any(len(set_bits(n)) != n.bit_length() - set_bits(n)[0] for n in maps),
+        "map across groups": any(set_bits(n)[0] // 16 != set_bits(n)[-1] // 16 for n in maps),
+        "conv1d": any(layer.op == "conv1d" for layer in layers),
+        "conv1d reads conv1d": any(n.op == "conv1d" and layers[s].op == "conv1d" for n in layers for s in n.sources
+                                   if s >= 0),
+        "padding 2": any(layer.op == "conv2d" and layer.pad == 2 for layer in layers),
+        "2x2 pooling, stride 1": any(layer.pool and layer.pool_stride == 1 for layer in layers),
+        "2x2 pooling, stride 2": any(layer.pool and layer.pool_stride == 2 for layer in layers),
+        "4x4 pooling": displaced(layers[-1]),
+        "4x4 pooling, output not 4 wide": displaced(layers[-1]) and layers[-1].out_width != 4,
+        "average pooling of signed data": any(n.pool == "avg" and bool((v.input < 0).any())
+                                              for n, v in zip(layers, model.values, strict=True)),
+        "joined inputs": any(len(layer.sources) > 1 for layer in layers),
+        "input read twice": sum(-1 in layer.sources for layer in layers) > 1,
+        "other rows and columns (in_dim)": any(layer.in_dim for layer in network.layers),
+        "bias": any(layer.bias is not None for layer in layers),
+        "weights all -128 or all 127": any(layer.values in EXTREMES for layer in network.layers),
+        "data all -128 or all 127": network.sample in EXTREMES,
+        "saturated outputs": any(bool((np.abs(v.accumulator + 64) >= 1 << 14).any()) for v in model.values),
+        "last word of an instance": any(stop == device.instance_words for _, stop in ends),
+        "all 128 mask RAM columns": max(model.placement.columns_used.values()) == device.mask_columns,
+        "dummies over older kernels": any(
+            old.processors & place.processors and place.kernel_column < old.kernel_column + old.kernel_count
+            for n, place in enumerate(places) for old in places[:n]),
+        "classification layer": network.classes > 0,
+    }  # fmt: skip
+    yield from (name for name, holds in found.items() if holds)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How many networks were compared, how many of them compiled, and how many of each kind."""
+
+    networks: int
+    compiled: int
+    kinds: Counter[str]
+
+    def __add__(self, other: "Tried") -> "Tried":
+        return Tried(self.networks + other.networks, self.compiled + other.compiled, self.kinds + other.kinds)
+
+
+def run_seeds(seeds: range, space: Space = EVERYTHING) -> Tried:
+    """Compare one network per seed, and compile the last small one of them. Raises Difference."""
+    torch.set_num_threads(1)
+    counted: Counter[str] = Counter()
+    to_compile = None
+    for seed in seeds:
+        network = random_network(Random(seed), space)
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                model = build(network, Path(folder))
+                compare(model)
+        except Exception as error:
+            raise Difference(describe(network, seed, error)) from error
+        counted.update(kinds(network, model))
+        if compilable(model):
+            to_compile = (seed, network, model)
+    if to_compile:
+        seed, network, model = to_compile
+        _compile(seed, network, model)
+    return Tried(len(seeds), int(to_compile is not None), counted)
+
+
+def _compile(seed: int, network: DrawnNetwork, model: pipeline.Model) -> None:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            compare_firmware(model, Path(folder))
+    except Exception as error:
+        raise Difference(describe(network, seed, error)) from error
+
+
+def describe(network: DrawnNetwork, seed: int, error: Exception) -> str:
+    """What differs, and the network: its seed, description and options."""
+    options = f"--input-offset {network.input_offset}{' --fc-layer' if network.classes else ''}"
+    return (f"seed {seed}: {type(error).__name__}: {error}\nIts files are made by "
+            f"random_network(Random({seed}), EVERYTHING).write(folder); options: {options}\n{network.yaml}")

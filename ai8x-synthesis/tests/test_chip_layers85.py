@@ -129,6 +129,19 @@ def test_a_random_flattened_layer_equals_the_formulas(case: tuple[Layer, np.ndar
         assert chip.cycles() == clocks(layer, data) - (data.shape[1] if single else 0)
 
 
+@pytest.mark.parametrize("shift", [*range(-15, 16)])
+def test_the_largest_sums_saturate_or_round_at_every_shift(shift: int):
+    """64 channels of 9 taps: sums of 2**23 and more, whose shifted value has up to 39 bits; and of a single tap."""
+    weights = np.full((4, 64, 3, 3), -128)
+    weights[1], weights[2:] = 127, 0
+    weights[2:, 0, 1, 1] = 1, -1
+    layer = Layer(weights, list(range(64)), [0, 1, 2, 3], shift=shift, pad=1)
+    for pixel in (-128, 127):
+        data = np.full((64, 3, 3), pixel)
+        with Chip(85) as chip:
+            assert np.array_equal(run(chip, layer, data), evaluate(layer, data))
+
+
 @st.composite
 def pass_throughs(draw) -> tuple[dict, np.ndarray]:
     """Pooling only: channels, windows and places."""
