@@ -229,12 +229,21 @@ void *memset(void *to, int value, size_t count)
 /* Clang calls them by these names (Run-time ABI for the Arm Architecture); 4 and 8 tell the alignment. */
 #define ALIAS(name) __attribute__((alias(name)))
 
-void __aeabi_memcpy(void *to, const void *from, size_t count) ALIAS("memcpy");
-void __aeabi_memcpy4(void *to, const void *from, size_t count) ALIAS("memcpy");
-void __aeabi_memcpy8(void *to, const void *from, size_t count) ALIAS("memcpy");
-void __aeabi_memmove(void *to, const void *from, size_t count) ALIAS("memmove");
-void __aeabi_memmove4(void *to, const void *from, size_t count) ALIAS("memmove");
-void __aeabi_memmove8(void *to, const void *from, size_t count) ALIAS("memmove");
+void __aeabi_memcpy(void *to, const void *from, size_t count)
+{
+    memcpy(to, from, count);
+}
+
+void __aeabi_memcpy4(void *to, const void *from, size_t count) ALIAS("__aeabi_memcpy");
+void __aeabi_memcpy8(void *to, const void *from, size_t count) ALIAS("__aeabi_memcpy");
+
+void __aeabi_memmove(void *to, const void *from, size_t count)
+{
+    memmove(to, from, count);
+}
+
+void __aeabi_memmove4(void *to, const void *from, size_t count) ALIAS("__aeabi_memmove");
+void __aeabi_memmove8(void *to, const void *from, size_t count) ALIAS("__aeabi_memmove");
 
 void __aeabi_memset(void *to, size_t count, int value)
 {

@@ -42,7 +42,8 @@ def run_checks(case: Path) -> dict[str, list[str]]:
 def main() -> int:
     """Run the program; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, epilog="example: make conformance CASES=folder")
-    parser.add_argument("folder", type=Path, nargs="?", default=HERE / "conformance" / "ai84", help="where the cases are")
+    own = HERE / "conformance" / "ai84"
+    parser.add_argument("folder", type=Path, nargs="?", default=own, help="where the cases are (default: AI84's here)")
     folder = parser.parse_args().folder
     cases = list(find_cases(folder))
     if not cases:
