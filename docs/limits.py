@@ -8,11 +8,12 @@ DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent / "ai8x-synthesis"))
 
 from izer.cmsis_rules import CMSIS_RULES  # noqa: E402
-from izer.rules import RULES, Rule  # noqa: E402
+from izer.pipeline import DEVICE_RULES  # noqa: E402
+from izer.rules import Rule  # noqa: E402
 
 HEAD = """# Limits of the device
 
-Written by `docs/limits.py` from `ai8x-synthesis/izer/rules.py`: the text of a rule is also its error message. All
+Written by `docs/limits.py` from the rules in `ai8x-synthesis/izer/`: the text of a rule is also its error message. All
 violations of a network are reported together. `cnn-gen.py --check` checks a network before it is trained, `train.py`
 checks the rules of layers when it builds the network. Sections are those of the AI84 hardware reference.
 
@@ -34,7 +35,7 @@ def table(rules: list[Rule]) -> str:
 
 def limits() -> str:
     """The page."""
-    return HEAD + table(RULES) + CMSIS + table(CMSIS_RULES)
+    return HEAD + table(DEVICE_RULES) + CMSIS + table(CMSIS_RULES)
 
 
 if __name__ == "__main__":

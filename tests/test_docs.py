@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import pytest
 
-from izer import rules, yamlcfg
+from izer import pipeline, yamlcfg
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -42,4 +42,4 @@ def test_the_network_page_describes_every_yaml_key():
 def test_the_rules_that_the_network_page_names_exist():
     named = set(re.findall(r"(?:rules?|`popcount-in` or) `([\w-]+)`", NETWORK_PAGE))
     assert len(named) > 5
-    assert named <= {entry.id for entry in rules.RULES}
+    assert named <= {entry.id for entry in pipeline.DEVICE_RULES}

@@ -15,11 +15,14 @@ from .device import Device
 from .emit import blocklevel, cmsisnn, embedded, layerfiles, rtlsim
 from .emit.demofolder import PLAIN, Ending, Names
 from .errors import IzerError, RuleError, Violation
+from .layer_rules import LAYER_RULES
 from .network import Network, build_network
 from .operations import CopyKernels, Program
 from .placement import Placement, place_network
+from .placement_rules import PLACEMENT_RULES
 from .yamlcfg import SUPPORTED_DATASETS, Description, read_description
 
+DEVICE_RULES = LAYER_RULES + PLACEMENT_RULES
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
 
@@ -86,10 +89,10 @@ def build_model(request: Request) -> Model:
     placed = place_network(request.device, description, net, request.input_offset)
     subject = rules.Subject(request.device, description, weights, request.fc_layer, net, placed, sample.data)
     waived = _waived(request)
-    violations = rules.check(subject, waived, device_rules(request))
+    violations = rules.check(subject, device_rules(request), waived)
     if violations:
         raise RuleError(violations)
-    warnings = tuple(rules.check(subject)) if request.no_error_stop else ()
+    warnings = tuple(rules.check(subject, DEVICE_RULES)) if request.no_error_stop else ()
     data = sample.data.astype(np.int8)
     return Model(
         request.device, weights, net, placed, sample, data, reference.run_network(net, data),
@@ -100,7 +103,7 @@ def build_model(request: Request) -> Model:
 
 def device_rules(request: Request) -> list[rules.Rule]:
     """The rules that a network must keep: those of the device, with CMSIS-NN those of the library too."""
-    return rules.RULES + (CMSIS_RULES if request.cmsis_nn else [])
+    return DEVICE_RULES + (CMSIS_RULES if request.cmsis_nn else [])
 
 
 def _waived(request: Request) -> frozenset[str]:

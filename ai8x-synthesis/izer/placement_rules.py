@@ -1,0 +1,175 @@
+"""What the device allows a placement to be: processors, data memory, mask RAM and bias RAM.
+
+The numbers beside a rule's id are sections of the AI84 hardware reference.
+"""
+
+from collections.abc import Iterator
+
+from .memory import Region, input_region, output_region
+from .placement import set_bits
+from .rules import Finding, Rule, Subject, rule
+from .yamlcfg import NETWORK_INPUT
+
+PLACEMENT_RULES: list[Rule] = []
+
+
+@rule("popcount-in", "9.2, 3.8", PLACEMENT_RULES)
+def popcount_in(subject: Subject) -> Iterator[Finding]:
+    """The number of set bits in `processors` must equal the number of input channels of the layer."""
+    for layer, place in subject.places:
+        if place.processors.bit_count() != layer.in_channels:
+            yield Finding(layer.index, "processors",
+                          f"{place.processors.bit_count()} bits set, {layer.in_channels} input channels")
+
+
+@rule("popcount-out", "9.2, 11.1", PLACEMENT_RULES)
+def popcount_out(subject: Subject) -> Iterator[Finding]:
+    """The number of set bits in the output map must equal the number of output channels of the layer."""
+    last = subject.network.layers[-1].index
+    for layer, place in subject.places:
+        reader = subject.description.reader(layer.index)
+        joined = reader is not None and len(subject.description.sources(reader)) > 1
+        explicit = subject.description.layers[layer.index].output_processors or layer.index == last or joined
+        if explicit and place.output_map.bit_count() != layer.out_channels:
+            whole = layer.index == last and subject.description.output_map is not None
+            yield Finding(layer.index, "output_map" if whole else "output_processors",
+                          f"{place.output_map.bit_count()} bits set, {layer.out_channels} output channels")
+
+
+@rule("map-chain", "9.2", PLACEMENT_RULES)
+def map_chain(subject: Subject) -> Iterator[Finding]:
+    """`processors` of a layer are the output maps of the layers that it reads, one after the other."""
+    places = subject.placement.layers
+    for layer, place in subject.places:
+        if layer.index == 0:
+            continue
+        maps = [places[0].processors if source == NETWORK_INPUT else places[source].output_map
+                for source in layer.sources]  # fmt: skip
+        if [bit for bitmap in maps for bit in set_bits(bitmap)] != set_bits(place.processors):
+            written = ", ".join(f"0x{bitmap:016x}" for bitmap in maps)
+            yield Finding(layer.index, "processors", f"0x{place.processors:016x} reads {written}",
+                          "Leave out `output_processors` of the layer before, or make it the same.")
+
+
+@rule("in-offset", "6.1, 9.2, 11.3", PLACEMENT_RULES)
+def in_offset(subject: Subject) -> Iterator[Finding]:
+    """A layer reads at `in_offset` what the layers before wrote at their `out_offset`."""
+    places = subject.placement.layers
+    for layer, place in subject.places:
+        for source in layer.sources:
+            written = places[0].in_offset if source == NETWORK_INPUT else places[source].out_offset
+            if place.in_offset != written:
+                given = "the network input is" if source == NETWORK_INPUT else f"layer {source} writes"
+                yield Finding(layer.index, "in_offset", f"0x{place.in_offset:x}, but {given} at 0x{written:x}")
+
+
+@rule("chw-instance", "6.2, 9.2", PLACEMENT_RULES)
+def chw_instance(subject: Subject) -> Iterator[Finding]:
+    """With CHW input every channel needs a data memory instance of its own: one processor per group of four."""
+    if subject.network.data_format == "chw":
+        processors = subject.placement.layers[0].processors
+        for quad in range(subject.device.processors // 4):
+            if (processors >> 4 * quad & 15).bit_count() > 1:
+                yield Finding(0, "processors", f"0x{processors:016x} has several processors in instance {quad}",
+                              "Spread the channels, or use `data_format: hwc`.")
+
+
+@rule("chw-lane", "6.2, appendix E 9", PLACEMENT_RULES)
+def chw_lane(subject: Subject) -> Iterator[Finding]:
+    """With CHW input a channel belongs to the first processor of a group of four."""
+    if subject.network.data_format == "chw":
+        processors = subject.placement.layers[0].processors
+        for quad in range(subject.device.processors // 4):
+            if (processors >> 4 * quad & 15) in (2, 4, 8):
+                yield Finding(0, "processors", f"0x{processors:016x} does not use processor {4 * quad}")
+
+
+@rule("group0", "3.2, 9.1, B.3", PLACEMENT_RULES)
+def group0(subject: Subject) -> Iterator[Finding]:
+    """Group 0 must be used, by a processor map or by the output map of the last layer."""
+    if 0 not in subject.placement.groups:
+        yield Finding(None, "layers", f"groups {', '.join(map(str, subject.placement.groups))} only",
+                      "Move a layer to processors 0 to 15.")
+
+
+@rule("offset", "6.4", PLACEMENT_RULES)
+def offset(subject: Subject) -> Iterator[Finding]:
+    """Offsets are multiples of 4 bytes inside a data memory instance: 0 to 16380."""
+    offsets = [(0, "--input-offset", subject.placement.layers[0].in_offset)]
+    offsets += [(layer.index, "out_offset", place.out_offset) for layer, place in subject.places]
+    for index, key, value in offsets:
+        if value % 4 or not 0 <= value < subject.device.instance_bytes:
+            yield Finding(index, key, f"`{key}` 0x{value:x}" if value >= 0 else f"`{key}` {value}")
+
+
+@rule("capacity-in", "6.4, 9.2", PLACEMENT_RULES)
+def capacity_in(subject: Subject) -> Iterator[Finding]:
+    """
+    The network input plus its offset must fit the 16384 bytes of a data memory instance: a byte per pixel in CHW, four
+    in HWC.
+    """
+    layer, place = next(subject.places)
+    end = input_region(layer, place, subject.network.data_format).words.stop
+    if end > subject.device.instance_words:
+        yield Finding(0, "data_format", f"{layer.height}x{layer.width} pixels at offset 0x{place.in_offset:x} end at "
+                      f"0x{4 * end:x}", "Use `data_format: chw` or a smaller image.")
+
+
+@rule("capacity-out", "6.4, 9.2", PLACEMENT_RULES)
+def capacity_out(subject: Subject) -> Iterator[Finding]:
+    """
+    The output of a layer, four bytes per pixel plus out_offset, must fit the 16384 bytes of a data memory instance.
+    """
+    for layer, place in subject.places:
+        end = output_region(layer, place).words.stop
+        if end > subject.device.instance_words:
+            yield Finding(layer.index, "out_offset", f"{layer.out_height}x{layer.out_width} pixels at offset "
+                          f"0x{place.out_offset:x} end at 0x{4 * end:x}")
+
+
+@rule("overlap", "6.4, 9.2", PLACEMENT_RULES)
+def overlap(subject: Subject) -> Iterator[Finding]:
+    """The output of a layer must not overwrite its input, or what a later layer reads, in the same memory instance."""
+    for layer, place in subject.places:
+        written = output_region(layer, place)
+        for reader, read in _still_needed(subject, layer.index):
+            if read.overlaps(written):
+                instance = min(read.instances & written.instances)
+                whose = "input" if reader == layer.index else f"input of layer {reader}"
+                yield Finding(layer.index, "out_offset", f"{whose} words {read.words.start}-{read.words.stop - 1}, "
+                              f"output words {written.words.start}-{written.words.stop - 1} of instance {instance}",
+                              "Alternate out_offset between 0 and 0x2000 from layer to layer.")
+
+
+def _still_needed(subject: Subject, index: int) -> Iterator[tuple[int, Region]]:
+    """What a layer and the layers after it read of what there is before it runs: reader, region."""
+    places = subject.placement.layers
+    for layer, place in list(subject.places)[index:]:
+        read = input_region(layer, place, subject.data_format(layer))
+        for source in layer.sources:
+            if source < index:
+                written = places[0].processors if source == NETWORK_INPUT else places[source].output_map
+                instances = frozenset(bit // 4 for bit in set_bits(written))
+                yield layer.index, Region(read.instances & instances, read.words)
+
+
+@rule("mask-ram", "4.3, 9.1", PLACEMENT_RULES)
+def mask_ram(subject: Subject) -> Iterator[Finding]:
+    """A processor has 128 mask RAM columns; first column plus kernel count of a layer must not exceed 128."""
+    for layer, place in subject.places:
+        end = place.kernel_column + place.kernel_count
+        if end > subject.device.mask_columns:
+            yield Finding(layer.index, "processors", f"columns {place.kernel_column} to {end - 1}",
+                          "Use other processors or fewer channels; --verbose prints the kernel map.")
+
+
+@rule("bias-ram", "5, 9.1", PLACEMENT_RULES)
+def bias_ram(subject: Subject) -> Iterator[Finding]:
+    """
+    A group holds 256 bias values; the biases of a layer must fit the bias memory of a group that takes part in the
+    layer.
+    """
+    for layer, place in subject.places:
+        if place.bias and place.bias.entry + place.bias.count > subject.device.bias_entries:
+            yield Finding(layer.index, "bias", f"{place.bias.entry + place.bias.count} values in group "
+                          f"{place.bias.group}", "Spread the layers over groups, or train without bias.")
