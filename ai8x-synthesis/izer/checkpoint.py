@@ -1,4 +1,4 @@
-"""Quantized checkpoint to integer weights (AI84 hardware reference 12.3)."""
+"""Quantized checkpoint to integer weights (AI84 hardware reference 12.3); what AI85 adds is in checkpoint85.py."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,20 +18,28 @@ FC_MODULE = "fc"
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """Integer weights of one layer; bias [Cout] or None.
+    """Integer weights of one layer; bias [Cout] or None, as the device adds it.
 
-    The shape is [Cout, Cin, 3, 3] for a convolution, [Cout, Cin, 9] for a one-dimensional one, [R, N] for
-    classification.
+    The shape is [Cout, Cin, kh, kw] for a convolution, [Cout, Cin, k] for a one-dimensional one, [R, N] for a matrix
+    product. The weights have `weight_bits` bits, and the layer's sums are multiplied by 2**`output_shift`. Only AI85
+    has a choice of them.
     """
 
     name: str
     weight: NDArray[np.int8]
     bias: NDArray[np.int8] | None
+    weight_bits: int = 8
+    output_shift: int = 0
+
+    @property
+    def op(self) -> str:
+        """The operation, which the number of dimensions tells: "conv2d", "conv1d" or "linear"."""
+        return {4: "conv2d", 3: "conv1d", 2: "linear"}[self.weight.ndim]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Convolutions in network order, and the software classification layer if there is one."""
+    """What the accelerator computes, in network order, and the software classification layer if there is one."""
 
     path: str
     arch: str
@@ -64,6 +72,12 @@ def weighted_modules(tensors: Mapping[str, NDArray[Any]]) -> Iterator[tuple[str,
             yield name, bias if bias in tensors else None
 
 
+def layer_name(weight: str) -> str:
+    """`conv1` of `conv1.op.weight`, and of the older `conv1.weight` (AI85 hardware reference 12.1)."""
+    parts = weight.split(".")
+    return ".".join(parts[:-2]) if len(parts) > 2 else parts[0]
+
+
 def is_fc(name: str) -> bool:
     """Whether a tensor belongs to the software classification layer, the module `fc`."""
     return name.partition(".")[0] == FC_MODULE
@@ -75,11 +89,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises IzerError if the file is no checkpoint, RuleError with every tensor of a wrong shape or with values that are
     not integers from -128 to 127.
     """
+    return named_weights(str(path), *read_tensors(path))
+
+
+def read_tensors(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
+    """The name of the network, and the tensors by name. Raises IzerError if the file is no checkpoint."""
     content = torchfile.read(path)
     tensors = state_dict(content, path)
     if not isinstance(content.get("arch"), str):
         raise IzerError(f"{path}: a checkpoint names its network in `arch`; this does not.")
-    return named_weights(str(path), content["arch"], tensors)
+    return content["arch"], tensors
 
 
 def named_weights(path: str, arch: str, tensors: Mapping[str, NDArray[Any]]) -> Checkpoint:

@@ -220,7 +220,7 @@ def read_description(path: Path) -> Description:
     Raises IzerError where the file cannot be read or is not YAML, RuleError with every unknown or repeated key,
     wrong type, missing key and repeated sequence number.
     """
-    root, constructor = _compose(path)
+    root, constructor = compose(path)
     violations: list[Violation] = []
     entries = dict(_entries(root, str(path), None, violations)) if isinstance(root, yaml.MappingNode) else {}
     if not entries:
@@ -234,7 +234,7 @@ def read_description(path: Path) -> Description:
                        values.get("weights"), values.get("bias"), lines)
 
 
-def _compose(path: Path) -> tuple[yaml.Node | None, Callable[[yaml.Node], Any]]:
+def compose(path: Path) -> tuple[yaml.Node | None, Callable[[yaml.Node], Any]]:
     """Parse a file to YAML nodes, and a function that turns a node into a Python value."""
     try:
         data = path.read_bytes()
