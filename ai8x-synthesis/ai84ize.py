@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Quantize the weights of a checkpoint for AI84: one fixed scale, integers from -128 to 127."""
+"""Quantize the weights of a checkpoint: for AI84 with one fixed scale to 8 bits, for AI85 with a scale of its own for
+each layer to 8, 4, 2 or 1 bits."""
 
 import argparse
 import sys
@@ -13,35 +14,83 @@ from izer import torchfile
 from izer.checkpoint import state_dict
 from izer.errors import IzerError
 from izer.quantize import Quantized, quantize
+from izer.quantize85 import BIT_SHIFT, Method, quantize_checkpoint
+from izer.scales import SATURATIONS
+from izer.widths import WEIGHT_BITS, read_widths
 
-DEFAULT_SCALE = 0.85
-EXAMPLE = """example:
+DEFAULTS = {"scale": 0.85, "stddev": 2.0}
+AI84_ONLY, AI85_ONLY = ("fc",), ("config_file", "clip_method", "stddev", "qat_weight_bits")
+EXAMPLE = """examples:
   ./ai84ize.py trained/fashionmnist.pth.tar trained/ai84-fashionmnist.pth.tar --scale 1.0
+  ./ai84ize.py trained/ai85-fashionmnist-qat8.pth.tar trained/ai85-fashionmnist-q8.pth.tar --ai85
 
-The scale of 0.85 suits networks that were trained without limits on their weights; networks whose weights stay in the
-range of Q7 (train.py sees to that) lose least with 1.0."""
+For AI84, the scale of 0.85 suits networks that were trained without limits on their weights; networks whose weights
+stay in the range of Q7 (train.py sees to that) lose least with 1.0. For AI85, each layer's weights are multiplied by
+the largest power of two that keeps them in range, which is also what training with quantization does."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options; those of one device are None where they are not given."""
+    result = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("input", type=Path, help="float checkpoint")
+    result.add_argument("output", type=Path, help="quantized checkpoint to write")
+    device = result.add_mutually_exclusive_group()
+    device.add_argument("--device", type=int, choices=QUANTIZERS, help="device (default: 84)")
+    device.add_argument("--ai85", action="store_const", const=85, dest="device", help="the same as --device 85")
+    result.add_argument("-v", "--verbose", action="store_true", help="print a line for every tensor")
+    result.add_argument("--scale", type=float, metavar="S", help="a weight of 1.0 becomes the full range times S; for "
+                        f"AI84, and AI85 with --clip-method SCALE (default: {DEFAULTS['scale']}, with a warning)")
+    ai84 = result.add_argument_group("AI84")
+    ai84.add_argument("-f", "--fc", type=int, choices=range(2, 9), metavar="BITS",
+                      help="bits of the weights of the classification layer, 2 to 8 (default: 8)")
+    ai85 = result.add_argument_group("AI85")
+    ai85.add_argument("-c", "--config-file", type=Path, metavar="YAML",
+                      help="network description; its key `quantization` gives the bits of a layer's weights")
+    ai85.add_argument("--qat-weight-bits", type=int, choices=WEIGHT_BITS, metavar="BITS",
+                      help="bits of weights where neither the description nor the training says (default: 8)")
+    ai85.add_argument("--clip-method", choices=(BIT_SHIFT, *SATURATIONS),
+                      help=f"how a layer's scale is chosen (default: {BIT_SHIFT})")
+    ai85.add_argument("--stddev", type=float, metavar="N", help="the number of standard deviations for --clip-method "
+                      f"STDDEV (default: {DEFAULTS['stddev']}, with a warning)")
+    return result
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line; argparse ends the program with status 2 where it is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("input", type=Path, help="float checkpoint")
-    parser.add_argument("output", type=Path, help="quantized checkpoint to write")
-    parser.add_argument("--scale", type=float, metavar="S",
-                        help=f"a weight of 1.0 becomes 128 * S (default: {DEFAULT_SCALE}, with a warning)")
-    parser.add_argument("-f", "--fc", type=int, default=8, choices=range(2, 9), metavar="BITS",
-                        help="bits of the weights of the classification layer, 2 to 8 (default: 8)")
-    parser.add_argument("-v", "--verbose", action="store_true", help="print a line for every tensor")
-    options = parser.parse_args(arguments)
-    if options.scale is not None and not 0 < options.scale < 1e6:
-        parser.error("--scale is a positive number")
+    options = (command := parser()).parse_args(arguments)
+    options.device = options.device or 84
+    for name in AI85_ONLY if options.device == 84 else AI84_ONLY:
+        if getattr(options, name) is not None:
+            command.error(f"--{name.replace('_', '-')} is not for AI{options.device}")
+    for name in DEFAULTS:
+        value = getattr(options, name)
+        if value is not None and not 0 < value < 1e6:
+            command.error(f"--{name} is a positive number")
+        if value is not None and constant_of(options) != name:
+            command.error(f"--{name} belongs to --clip-method {name.upper()}")
     return options
 
 
-def quantized_checkpoint(content: dict[str, Any], path: Path, scale: float, fc_bits: int
-                         ) -> tuple[dict[str, Any], tuple[Quantized, ...]]:
+def constant_of(options: argparse.Namespace) -> str | None:
+    """The option with the constant of the chosen method; None if it has none."""
+    if options.device == 84:
+        return "scale"
+    return {"SCALE": "scale", "STDDEV": "stddev"}.get(options.clip_method)
+
+
+def with_default(options: argparse.Namespace, name: str) -> float:
+    """The value of --scale or --stddev, or its default, with a warning."""
+    if getattr(options, name) is None:
+        print(f"ai84ize.py: warning: --{name} is not given; using {DEFAULTS[name]}", file=sys.stderr)
+        return DEFAULTS[name]
+    return float(getattr(options, name))
+
+
+def quantize_ai84(content: dict[str, Any], options: argparse.Namespace
+                  ) -> tuple[dict[str, Any], tuple[Quantized, ...]]:
     """The checkpoint with integers in `state_dict` and the method in `extras`; everything else as it was."""
+    path, scale = options.input, with_default(options, "scale")
     extras = content.get("extras") or {}
     if not isinstance(extras, dict):
         raise IzerError(f"{path}: `extras` of a checkpoint is a dictionary.")
@@ -50,7 +99,7 @@ def quantized_checkpoint(content: dict[str, Any], path: Path, scale: float, fc_b
     tensors = state_dict(content, path)
     for name, value in tensors.items():
         check(name, value, path)
-    tensors, log = quantize(tensors, scale, fc_bits)
+    tensors, log = quantize(tensors, scale, options.fc or 8)
     if not log:
         raise IzerError(f"{path}: there are no weights in this checkpoint.")
     extras = {**extras, "clipping_method": "SCALE", "clipping_scale": scale}
@@ -58,7 +107,7 @@ def quantized_checkpoint(content: dict[str, Any], path: Path, scale: float, fc_b
 
 
 def check(name: str, value: NDArray[Any], path: Path) -> None:
-    """Raise IzerError for a weight or bias that has no integer on the device."""
+    """Raise IzerError for a weight or bias that has no integer on AI84."""
     kind = name.rpartition(".")[2]
     if kind == "weight" and value.ndim not in (2, 4):
         raise IzerError(f"{path}: {name} has {value.ndim} dimensions; weights are [Cout, Cin, 3, 3], of the "
@@ -67,20 +116,44 @@ def check(name: str, value: NDArray[Any], path: Path) -> None:
         raise IzerError(f"{path}: {name} holds values that are not finite; the training has diverged.")
 
 
+def quantize_ai85(content: dict[str, Any], options: argparse.Namespace
+                  ) -> tuple[dict[str, Any], tuple[Quantized, ...]]:
+    """The checkpoint with integers, shifts and widths in `state_dict`."""
+    constant = constant_of(options)
+    method = Method(options.clip_method or BIT_SHIFT, with_default(options, constant) if constant else 0.0)
+    widths = read_widths(options.config_file) if options.config_file else None
+    return quantize_checkpoint(content, options.input, method, widths, options.qat_weight_bits or 8)
+
+
+QUANTIZERS = {84: quantize_ai84, 85: quantize_ai85}
+
+
 def report(entry: Quantized) -> str:
     """One line on what was done to a tensor."""
     share = f"{100 * entry.clipped / entry.size:.2f} %"
     return f"{entry.name:30} * {entry.factor:9.3f} -> {entry.low:4}..{entry.high}, {entry.clipped} clipped ({share})"
 
 
+def print_log(options: argparse.Namespace, content: dict[str, Any], log: tuple[Quantized, ...]) -> None:
+    """What was done; weights of nothing but 0 are a warning, since the layer ignores its input."""
+    for entry in log:
+        if entry.all_zero and entry.name.endswith("weight"):
+            print(f"ai84ize.py: warning: all weights of {entry.name} are 0 in {entry.low}..{entry.high}",
+                  file=sys.stderr)
+    if options.verbose:
+        print("\n".join(map(report, log)))
+    constant = constant_of(options)
+    clipped, size = sum(entry.clipped for entry in log), sum(entry.size for entry in log)
+    chosen = content["extras"][{"scale": "clipping_scale", "stddev": "clipping_nstds"}[constant]] if constant else ""
+    how = f"{constant} {chosen}" if constant else content["extras"]["clipping_method"]
+    print(f"{options.output}: {size:,} values quantized with {how}, {clipped:,} clipped")
+
+
 def main(arguments: list[str]) -> int:
     """Run the program; returns the exit status."""
     options = parse(arguments)
-    if options.scale is None:
-        print(f"ai84ize.py: warning: --scale is not given; using {DEFAULT_SCALE}", file=sys.stderr)
-    scale = DEFAULT_SCALE if options.scale is None else options.scale
     try:
-        content, log = quantized_checkpoint(torchfile.read(options.input), options.input, scale, options.fc)
+        content, log = QUANTIZERS[options.device](torchfile.read(options.input), options)
         torchfile.write(options.output, content)
     except IzerError as error:
         print(f"ai84ize.py: error: {error}", file=sys.stderr)
@@ -88,10 +161,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("ai84ize.py: interrupted, nothing was written", file=sys.stderr)
         return 130
-    if options.verbose:
-        print("\n".join(map(report, log)))
-    clipped, size = sum(entry.clipped for entry in log), sum(entry.size for entry in log)
-    print(f"{options.output}: {size:,} values quantized with scale {scale}, {clipped:,} clipped")
+    print_log(options, content, log)
     return 0
 
 

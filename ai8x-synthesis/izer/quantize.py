@@ -19,7 +19,10 @@ WEIGHT_BITS = 8
 
 @dataclass(frozen=True)
 class Quantized:
-    """What was done to one tensor: factor, range [low, high] of the integers, and how many values were clipped."""
+    """What was done to one tensor: factor, range [low, high] of the integers, how many values were clipped of `size`.
+
+    `all_zero` says that none of the integers differs from 0.
+    """
 
     name: str
     factor: float
@@ -27,6 +30,7 @@ class Quantized:
     high: int
     clipped: int
     size: int
+    all_zero: bool
 
 
 def quantize(
@@ -59,4 +63,4 @@ def _round(name: str, value: NDArray[Any], factor: float, low: int, high: int) -
     scaled = value.astype(np.float32) * np.float32(factor)
     integers = np.rint(np.clip(scaled, np.float32(low), np.float32(high)))
     clipped = int(np.count_nonzero((np.rint(scaled) < low) | (np.rint(scaled) > high)))
-    return integers + np.float32(0), Quantized(name, factor, low, high, clipped, value.size)
+    return integers + np.float32(0), Quantized(name, factor, low, high, clipped, value.size, not integers.any())
