@@ -79,18 +79,18 @@ def constant_of(options: argparse.Namespace) -> str | None:
     return {"SCALE": "scale", "STDDEV": "stddev"}.get(options.clip_method)
 
 
-def with_default(options: argparse.Namespace, name: str) -> float:
-    """The value of --scale or --stddev, or its default, with a warning."""
-    if getattr(options, name) is None:
+def complete(options: argparse.Namespace) -> None:
+    """Give the method's constant its default, with a warning, where the command line has none."""
+    name = constant_of(options)
+    if name and getattr(options, name) is None:
         print(f"ai84ize.py: warning: --{name} is not given; using {DEFAULTS[name]}", file=sys.stderr)
-        return DEFAULTS[name]
-    return float(getattr(options, name))
+        setattr(options, name, DEFAULTS[name])
 
 
 def quantize_ai84(content: dict[str, Any], options: argparse.Namespace
                   ) -> tuple[dict[str, Any], tuple[Quantized, ...]]:
     """The checkpoint with integers in `state_dict` and the method in `extras`; everything else as it was."""
-    path, scale = options.input, with_default(options, "scale")
+    path, scale = options.input, options.scale
     extras = content.get("extras") or {}
     if not isinstance(extras, dict):
         raise IzerError(f"{path}: `extras` of a checkpoint is a dictionary.")
@@ -120,7 +120,7 @@ def quantize_ai85(content: dict[str, Any], options: argparse.Namespace
                   ) -> tuple[dict[str, Any], tuple[Quantized, ...]]:
     """The checkpoint with integers, shifts and widths in `state_dict`."""
     constant = constant_of(options)
-    method = Method(options.clip_method or BIT_SHIFT, with_default(options, constant) if constant else 0.0)
+    method = Method(options.clip_method or BIT_SHIFT, getattr(options, constant) if constant else 0.0)
     widths = read_widths(options.config_file) if options.config_file else None
     return quantize_checkpoint(content, options.input, method, widths, options.qat_weight_bits or 8)
 
@@ -134,7 +134,7 @@ def report(entry: Quantized) -> str:
     return f"{entry.name:30} * {entry.factor:9.3f} -> {entry.low:4}..{entry.high}, {entry.clipped} clipped ({share})"
 
 
-def print_log(options: argparse.Namespace, content: dict[str, Any], log: tuple[Quantized, ...]) -> None:
+def print_log(options: argparse.Namespace, log: tuple[Quantized, ...]) -> None:
     """What was done; weights of nothing but 0 are a warning, since the layer ignores its input."""
     for entry in log:
         if entry.all_zero and entry.name.endswith("weight"):
@@ -144,14 +144,14 @@ def print_log(options: argparse.Namespace, content: dict[str, Any], log: tuple[Q
         print("\n".join(map(report, log)))
     constant = constant_of(options)
     clipped, size = sum(entry.clipped for entry in log), sum(entry.size for entry in log)
-    chosen = content["extras"][{"scale": "clipping_scale", "stddev": "clipping_nstds"}[constant]] if constant else ""
-    how = f"{constant} {chosen}" if constant else content["extras"]["clipping_method"]
+    how = f"{constant} {getattr(options, constant)}" if constant else options.clip_method or BIT_SHIFT
     print(f"{options.output}: {size:,} values quantized with {how}, {clipped:,} clipped")
 
 
 def main(arguments: list[str]) -> int:
     """Run the program; returns the exit status."""
     options = parse(arguments)
+    complete(options)
     try:
         content, log = QUANTIZERS[options.device](torchfile.read(options.input), options)
         torchfile.write(options.output, content)
@@ -161,7 +161,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("ai84ize.py: interrupted, nothing was written", file=sys.stderr)
         return 130
-    print_log(options, content, log)
+    print_log(options, log)
     return 0
 
 

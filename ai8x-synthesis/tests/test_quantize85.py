@@ -1,5 +1,6 @@
 """Quantization for AI85: expected values are arithmetic written out here, PyTorch's, or the committed networks."""
 
+import random
 import statistics
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 
+import ai84ize
 from izer import torchfile
 from izer.errors import IzerError
 from izer.quantize85 import Method, quantize_checkpoint
@@ -390,3 +392,24 @@ def test_options_that_do_not_fit_together(source, tmp_path, options, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert not (tmp_path / "out.pth.tar").exists()
+
+
+def damaged(data: bytes, dice: random.Random) -> bytes:
+    """Some bytes changed; the first kilobyte, which has the names and shapes, more often than the others."""
+    changed = bytearray(data)
+    for _ in range(dice.choice([1, 2, 5, 20])):
+        changed[dice.randrange(dice.choice([1024, len(data)]))] = dice.randrange(256)
+    return bytes(changed)
+
+
+def test_damaged_checkpoints_give_a_result_or_one_message(source, tmp_path, capsys):
+    dice, good, statuses = random.Random(85), source.read_bytes(), []
+    for number in range(300):
+        source.write_bytes(damaged(good, dice))
+        output = tmp_path / f"{number}.pth.tar"
+        statuses.append(ai84ize.main([str(source), str(output), "--ai85"]))
+        errors = capsys.readouterr().err
+        assert (statuses[-1] == 1) == errors.startswith("ai84ize.py: error: "), errors
+        assert output.exists() == (statuses[-1] == 0)
+        assert "Warning" not in errors
+    assert {0, 1} == set(statuses)
