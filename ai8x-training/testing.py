@@ -82,9 +82,10 @@ def save_sample(options: argparse.Namespace, test_set: ImageSet) -> None:
             f"--save-sample {index}: the test set of {options.dataset} has the images 0 to {len(test_set) - 1}"
         )
     chosen = test_set.select(slice(index, index + 1))
-    stem = f"sample_{options.dataset.lower()}"
+    data_set = construction.data_set(options)
+    stem = data_set.sample_stem
     label = int(chosen.labels[0])
-    name = construction.data_set(options).classes[label]
+    name = data_set.classes[label]
     codes = pipeline.to_input(chosen.images, construction.normalization(options))[0].numpy().astype(np.int64, order="C")
     save_array(Path(f"{stem}.npy"), codes[:, :, 0] if codes.shape[2] == 1 else codes)
     write_json(

@@ -26,7 +26,7 @@ def copy_runtime(folder: Path) -> None:
 
 
 def run_make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run make with warnings as errors; it finds the package ziglang of this Python."""
+    """Run make with warnings as errors and without its own lines; it finds the package ziglang of this Python."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(["make", "CFLAGS=-Werror", *arguments], cwd=folder, env={**os.environ, "PATH": path},
-                          capture_output=True, text=True)
+    return subprocess.run(["make", "--no-print-directory", "CFLAGS=-Werror", *arguments], cwd=folder,
+                          env={**os.environ, "PATH": path}, capture_output=True, text=True)

@@ -60,4 +60,4 @@ def read_batches(data: Path, train: bool) -> ImageSet:
     return ImageSet(torch.from_numpy(stored.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(stored.targets))
 
 
-dataset = DataSet("CIFAR10", INPUT, CLASSES, load, horizontal_flip=True, crop_padding=4)
+dataset = DataSet("CIFAR10", INPUT, CLASSES, load, horizontal_flip=True, crop_padding=4, described="CIFAR-10")

@@ -57,6 +57,7 @@ class DataSet:
         horizontal_flip: whether a mirrored image keeps its label, so that training may mirror images.
         crop_padding: how many black pixels training may shift an image by, at most.
         unit: the value that stands for 1.0, 255 of pictures or 256 of sound.
+        described: what the key `dataset` of a network description calls it, where that is not `name`.
     """
 
     name: str
@@ -66,3 +67,9 @@ class DataSet:
     horizontal_flip: bool
     crop_padding: int
     unit: int = 255
+    described: str = ""
+
+    @property
+    def sample_stem(self) -> str:
+        """The name, without ending, under which the generator looks for a sample of this data set."""
+        return f"sample_{(self.described or self.name).lower()}"

@@ -222,3 +222,8 @@ def test_every_image_needs_a_label():
 
 def test_torchvision_can_be_imported_beside_this_pytorch():
     assert callable(torchvision_datasets().FashionMNIST)
+
+
+def test_samples_have_the_names_under_which_the_generator_looks_for_them():
+    assert [REGISTRY[name].sample_stem for name in ("FashionMNIST", "MNIST", "CIFAR10")] == [
+        "sample_fashionmnist", "sample_mnist", "sample_cifar-10"]  # fmt: skip
