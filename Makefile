@@ -2,7 +2,7 @@
 
 EPOCHS ?= 5
 N ?= 10000
-CASES ?= ai8x-synthesis/tests/conformance/ai84
+CASES ?= ai8x-synthesis/tests/conformance
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help demo test test-all conformance fuzz lint figures clean

@@ -15,16 +15,23 @@ from izer.device import DEVICES
 from izer.emit import blocklevel, rtlsim
 from izer.emit.cmsisnn import buffer_listing
 from izer.emit.demofolder import Ending, Names
+from izer.emit.max78000 import Choices
 from izer.errors import IzerError
 from izer.kernelmap import kernel_map
 from izer.program import LOAD_SECTIONS, Options
-from izer.registers import READY_SEL
+
+LATER = ("--fifo", "--fast-fifo", "--fast-fifo-quad", "--riscv")
+ONLY_84 = ("fc_layer", "cmsis_software_nn", "fractional_softmax", "unload", "zero_unused", "compact_data",
+           "compact_weights", "write_zero_registers")  # fmt: skip
+ONLY_85 = ("avg_pool_rounding", "no_deduplicate_weights", "no_unload", "timer", "boost", "no_wfi", "forever")
 
 EXAMPLE = """example:
   ./cnn-gen.py --verbose -L --top-level cnn --test-dir demos --prefix FashionMNIST \\
       --checkpoint-file trained/ai84-fashionmnist.pth.tar --config-file networks/fashionmnist-chw.yaml \\
       --fc-layer --embedded-code
   ./cnn-run.py demos/FashionMNIST
+  ./cnn-gen.py --ai85 --test-dir demos --prefix FashionMNIST85 --checkpoint-file trained/ai85-fashionmnist-q8.pth.tar \\
+      --config-file networks/ai85-fashionmnist.yaml --embedded-code --softmax
 
 With --cmsis-software-nn too, the demo runs the same network in software, with Arm's CMSIS-NN.
 Without --embedded-code the output is a test for RTL simulation: of the chip with --top-level, else of the accelerator
@@ -46,6 +53,12 @@ def file_name(text: str) -> str:
 def layer_list(text: str) -> frozenset[int]:
     """Numbers of layers, separated by commas."""
     return frozenset(int(number) for number in text.split(","))
+
+
+def pin(text: str) -> tuple[int, int]:
+    """Port and pin, separated by a point."""
+    port, number = text.split(".")
+    return int(port), int(number)
 
 
 def count(text: str) -> int:
@@ -83,7 +96,10 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
                          help="random weights from this seed instead of a checkpoint, and a random sample")
     network.add_argument("--fixed-input", action="store_true",
                          help="input of the words 0x55555555 and 0xaaaaaaaa in turn (with --embedded-code)")
-    network.add_argument("--device", type=int, choices=DEVICES, default=84, help="device (default: 84)")
+    device = network.add_mutually_exclusive_group()
+    device.add_argument("--device", type=int, choices=DEVICES, default=84, help="device (default: 84)")
+    device.add_argument("--ai85", dest="device", action="store_const", const=85,
+                        help="the same as --device 85: MAX78000")
     network.add_argument("--input-offset", type=integer, default=0, metavar="N",
                          help="byte offset of the network input in data memory (default: 0)")
     network.add_argument("--stop-after", type=int, metavar="N", help="process only layers 0 to N")
@@ -93,6 +109,9 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
                          help="the same, with a warning for each layer")
     network.add_argument("--no-bias", type=layer_list, default=frozenset(), metavar="LIST",
                          help="leave out the bias of these layers, for example 0,2")
+    network.add_argument("--avg-pool-rounding", action="store_true", help="AI85: round averages (default: truncate)")
+    network.add_argument("--no-deduplicate-weights", action="store_true",
+                         help="AI85: store the kernels and biases of every layer, also equal ones")
     network.add_argument("--input-split", type=int, choices=range(1, 65), default=1, metavar="N",
                          help="only 1: an input in one piece")
 
@@ -118,6 +137,13 @@ def add_code_options(parser: argparse.ArgumentParser) -> None:
     code.add_argument("--softmax", action="store_true",
                       help="unload, and compute the softmax of the output without classification layer "
                            "(with --embedded-code)")
+    code.add_argument("--no-unload", action="store_true", help="AI85: leave out unloading the output")
+    code.add_argument("--timer", type=int, choices=range(4), metavar="N", help="AI85: measure the run with timer N")
+    code.add_argument("--boost", type=pin, metavar="PORT.PIN", help="AI85: switch on this pin for the time of the run")
+    code.add_argument("--no-wfi", action="store_true", help="AI85: poll instead of sleeping while the accelerator runs")
+    code.add_argument("--forever", action="store_true", help="AI85: repeat the run without end")
+    for name in LATER:
+        code.add_argument(name, action="store_true", help="not generated yet")
     code.add_argument("--fractional-softmax", action="store_true",
                       help="softmax with seven fractional bits in the exponent instead of rounded exponents")
     code.add_argument("--compact-data", action="store_true",
@@ -130,8 +156,8 @@ def add_code_options(parser: argparse.ArgumentParser) -> None:
     code.add_argument("--zero-unused", action="store_true", help="clear the registers of unused layers")
     code.add_argument("--write-zero-registers", action="store_true",
                       help="write registers whose value is 0 too: always so, accepted for older scripts")
-    code.add_argument("--ready-sel", type=int, choices=range(4), default=READY_SEL, metavar="N",
-                      help="wait states of the bus: 0 none, 1 one, 2 two, 3 four clocks (default: 3)")
+    code.add_argument("--ready-sel", type=int, choices=range(4), metavar="N",
+                      help="wait states of the bus: 0 none, 1 one, 2 two, 3 four clocks (default: 3, AI85 0)")
     code.add_argument("--max-checklines", type=count, metavar="N", help="compare only the first N words of the output")
 
 
@@ -172,8 +198,14 @@ def contradiction(options: argparse.Namespace) -> str:
     missing = [f"--{name.replace('_', '-')}" for name in needed if getattr(options, name) is None]
     if missing and not options.check:
         return f"the following arguments are required, except with --check: {', '.join(missing)}"
-    for name in ("fc_layer", "unload", "softmax", "fixed_input"):
-        if getattr(options, name) and not options.embedded_code:
+    for name in LATER:
+        if getattr(options, name.removeprefix("--").replace("-", "_")):
+            return f"{name}: input through a FIFO, and programs for the RISC-V core, are not generated yet"
+    for name in ONLY_85 if options.device == 84 else ONLY_84:
+        if getattr(options, name) not in (None, False):
+            return f"--{name.replace('_', '-')} does not exist for {DEVICES[options.device].name}"
+    for name in ("fc_layer", "unload", "softmax", "fixed_input", "no_unload", "timer", "boost", "no_wfi", "forever"):
+        if getattr(options, name) not in (None, False) and not options.embedded_code:
             return f"--{name.replace('_', '-')} needs --embedded-code"
     if options.softmax and options.fc_layer:
         return "--softmax is for networks without classification layer; --fc-layer computes it too"
@@ -220,8 +252,9 @@ def compact_sections(options: argparse.Namespace) -> frozenset[str]:
 def program_options(options: argparse.Namespace) -> Options:
     """What of the program can be chosen. The start is not read back: registers cannot be read while layers run."""
     sections = LOAD_SECTIONS[:-1] if options.verify_writes else ("load_kernels",) if options.verify_kernels else ()
-    return Options(options.ready_sel, options.init_tram, options.zero_unused, options.max_checklines,
-                   frozenset(sections))
+    ready_sel = DEVICES[options.device].ready_sel if options.ready_sel is None else options.ready_sel
+    return Options(ready_sel, options.init_tram, options.zero_unused, options.max_checklines, frozenset(sections),
+                   options.avg_pool_rounding)  # fmt: skip
 
 
 def request(options: argparse.Namespace) -> pipeline.Request:
@@ -232,7 +265,8 @@ def request(options: argparse.Namespace) -> pipeline.Request:
     return pipeline.Request(device, options.config_file, options.checkpoint_file, options.sample_input,
                             options.fc_layer, options.input_offset, options.stop_after, options.overwrite_ok,
                             options.no_error_stop, options.no_bias, options.seed, options.fixed_input, options.check,
-                            program_options(options), options.cmsis_software_nn)
+                            program_options(options), options.cmsis_software_nn,
+                            not options.no_deduplicate_weights)  # fmt: skip
 
 
 def checked_model(options: argparse.Namespace) -> pipeline.Model:
@@ -259,6 +293,10 @@ def generated_files(
     options: argparse.Namespace, model: pipeline.Model, title: str, command: str
 ) -> dict[str, bytes]:
     """The files of the chosen kind of output, by name."""
+    if options.embedded_code and options.device != 84:
+        choices = Choices(options.softmax, not options.no_unload, options.timer, options.boost, not options.no_wfi,
+                          options.forever)  # fmt: skip
+        return pipeline.sdk_files(model, title, command, choices)
     if options.embedded_code:
         names = Names((options.c_filename or "main") + ".c", options.weight_filename, options.sample_filename)
         ending = Ending(options.unload, options.softmax, options.fractional_softmax)

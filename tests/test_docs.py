@@ -6,7 +6,8 @@ from textwrap import dedent
 
 import pytest
 
-from izer import pipeline, yamlcfg
+from izer.grammars import AI84_KEYS
+from izer.targets import TARGETS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,10 +37,10 @@ def test_the_network_page_shows_the_yaml_file_that_it_names():
 
 def test_the_network_page_describes_every_yaml_key():
     tables = "".join(line.split("|")[1] for line in NETWORK_PAGE.splitlines() if line.startswith("| `"))
-    assert {*yamlcfg.GLOBAL_KEYS, *yamlcfg.LAYER_KEYS} - set(re.findall(r"`(\w+)`", tables)) == set()
+    assert {*AI84_KEYS.whole, *AI84_KEYS.keys} - set(re.findall(r"`(\w+)`", tables)) == set()
 
 
 def test_the_rules_that_the_network_page_names_exist():
     named = set(re.findall(r"(?:rules?|`popcount-in` or) `([\w-]+)`", NETWORK_PAGE))
     assert len(named) > 5
-    assert named <= {entry.id for entry in pipeline.DEVICE_RULES}
+    assert named <= {entry.id for entry in TARGETS[84].rules}

@@ -7,7 +7,7 @@ most that any call needs, and not larger.
 
 from dataclasses import dataclass
 
-from .network import KERNEL, Layer, Network
+from .network import Layer, Network
 
 ALIGNMENT = 4  # bytes; the library's fast functions read words
 
@@ -55,7 +55,7 @@ def aligned(size: int) -> int:
 
 def column_bytes(layer: Layer) -> int:
     """Two unrolled windows of 16-bit values: the column buffer (AI84 hardware reference 13.3)."""
-    return 2 * 2 * layer.in_channels * KERNEL * KERNEL
+    return 2 * 2 * layer.in_channels * layer.kernel[0] * layer.kernel[1]
 
 
 def input_bytes(layer: Layer) -> int:

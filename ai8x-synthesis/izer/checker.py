@@ -28,7 +28,7 @@ from .evidence import (
 )
 from .network import Layer, Network
 from .operations import Program
-from .yamlcfg import NETWORK_INPUT
+from .yamlvalues import NETWORK_INPUT
 
 READY = 0x006  # CTL: wait states (3.1)
 SLAVE = 0x800

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .rules import Finding, Rule, Subject, rule
 
-CMSIS_RULES: list[Rule] = []
+CMSIS_RULES: list[Rule[Subject]] = []
 MAX_IMAGE = 127
 
 

@@ -1,16 +1,23 @@
-"""The devices as frozen data. Numbers in comments are sections of the AI84 hardware reference."""
+"""The devices as frozen data. Numbers in comments are sections of the device's hardware reference."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Device:
-    """Sizes, limits and addresses of one accelerator; addresses are bytes, data memory sizes are 32-bit words."""
+    """Sizes, limits and addresses of one accelerator; addresses are bytes, data memory sizes are 32-bit words.
+
+    `base` is the address of group 0, which AI85 calls quadrant; `bus_offset` is its distance from the accelerator's
+    address on the bus, where AI85 has registers of the whole accelerator: `always_on` is the offset of AON_CTL there.
+    A convolution may have one of `kernels`, a one-dimensional one a length of `lengths`.
+    """
 
     name: str
     number: int
 
-    base: int  # address of group 0
+    base: int
+    bus_offset: int
+    always_on: int
     group_stride: int
     groups: int
     group_processors: int
@@ -19,6 +26,7 @@ class Device:
     register_stride: int
     tram: int
     tram_stride: int
+    tram_entries: int
     mask_ram: int
     mask_ram_stride: int
     mask_columns: int
@@ -32,7 +40,14 @@ class Device:
     max_channels: int
     max_counter: int
     max_pad: int
-    poolings: tuple[tuple[int, int], ...]  # legal (size, stride)
+    max_window: int
+    max_passes: int
+    kernels: tuple[tuple[int, int], ...]
+    lengths: tuple[int, ...]
+    weight_bits: tuple[int, ...]
+    shifts: range  # of a layer's sums, in bits to the left
+    bias_unit: int  # what hardware multiplies a bias with
+    ready_sel: int  # wait states of the bus, as programs choose them: bits of CTL
 
     @property
     def processors(self) -> int:
@@ -44,9 +59,14 @@ class Device:
         """Capacity of one data memory instance."""
         return 4 * self.instance_words
 
-    def at(self, base: int) -> "Device":
-        """The same device with its accelerator at another address."""
-        return replace(self, base=base)
+    def at(self, address: int) -> "Device":
+        """The same device with its accelerator at another address of the bus."""
+        return replace(self, base=address + self.bus_offset)
+
+    @property
+    def always_on_control(self) -> int:
+        """Address of AON_CTL (AI85 hardware reference 3.2)."""
+        return self.base - self.bus_offset + self.always_on
 
     def group(self, group: int) -> int:
         """Address of a group; its first register is CTL (2.1)."""
@@ -79,6 +99,8 @@ AI84 = Device(
     name="AI84",
     number=84,
     base=0x50100000,  # 2.1
+    bus_offset=0,
+    always_on=0,
     group_stride=0x100000,
     groups=4,  # 1.1
     group_processors=16,
@@ -86,6 +108,7 @@ AI84 = Device(
     register_stride=0x80,
     tram=0x800,  # 2.1, 2.2
     tram_stride=0x400,
+    tram_entries=256,
     mask_ram=0x4800,
     mask_ram_stride=0x800,
     mask_columns=128,
@@ -98,7 +121,50 @@ AI84 = Device(
     max_channels=64,
     max_counter=256,
     max_pad=2,
-    poolings=((2, 1), (2, 2), (4, 4)),
+    max_window=4,
+    max_passes=1,
+    kernels=((3, 3),),
+    lengths=(9,),
+    weight_bits=(8,),
+    shifts=range(0, 1),
+    bias_unit=1,  # 1.4
+    ready_sel=3,  # 7.3
 )
 
-DEVICES = {device.number: device for device in (AI84,)}
+AI85 = Device(
+    name="AI85",
+    number=85,
+    base=0x50100000,  # 2.1
+    bus_offset=0x100000,
+    always_on=0x1000,
+    group_stride=0x400000,
+    groups=4,  # 1.1
+    group_processors=16,
+    layer_registers=0x10,  # 3.1
+    register_stride=0x80,
+    tram=0x10000,  # 2.1
+    tram_stride=0x4000,
+    tram_entries=3072,
+    mask_ram=0x80000,
+    mask_ram_stride=0x4000,
+    mask_columns=768,
+    bias_ram=0x8000,
+    bias_entries=512,
+    data_memory=0x300000,
+    instance_stride=0x8000,
+    instance_words=8192,
+    max_layers=32,  # 1.2
+    max_channels=1024,
+    max_counter=1024,
+    max_pad=2,
+    max_window=16,
+    max_passes=16,
+    kernels=((1, 1), (3, 3)),
+    lengths=tuple(range(1, 10)),
+    weight_bits=(1, 2, 4, 8),
+    shifts=range(-15, 16),  # 1.4
+    bias_unit=128,
+    ready_sel=0,  # 3.3
+)
+
+DEVICES = {device.number: device for device in (AI84, AI85)}

@@ -6,9 +6,10 @@ The numbers beside a rule's id are sections of the AI84 hardware reference.
 from collections.abc import Iterator
 
 from .rules import Finding, Rule, Subject, rule
-from .yamlcfg import NETWORK_INPUT
+from .yamlvalues import NETWORK_INPUT
 
-LAYER_RULES: list[Rule] = []
+LAYER_RULES: list[Rule[Subject]] = []
+POOLINGS = ((2, 1), (2, 2), (4, 4))  # legal sizes and strides (9.1)
 
 
 @rule("arch", "9.2, 11.1", LAYER_RULES)
@@ -22,7 +23,8 @@ def arch(subject: Subject) -> Iterator[Finding]:
 @rule("layer-count", "9.2, 12.3", LAYER_RULES)
 def layer_count(subject: Subject) -> Iterator[Finding]:
     """A description has one layer per convolution of the checkpoint."""
-    layers, convolutions = len(subject.description.layers), len(subject.checkpoint.convolutions)
+    layers = sum(described.has_weights for described in subject.description.layers)
+    convolutions = len(subject.checkpoint.convolutions)
     if layers != convolutions:
         yield Finding(None, "layers", f"{layers} layers, but {convolutions} convolutions in {subject.checkpoint.path}")
 
@@ -116,8 +118,8 @@ def conv1d(subject: Subject) -> Iterator[Finding]:
         kernels = subject.checkpoint.convolutions[layer.index].weight.shape[2:]
         if kernels != ((9,) if flat else (3, 3)) or described.kernel_size not in (None, 9 if flat else "3x3"):
             yield Finding(layer.index, "kernel_size", f"{layer.op} with kernels {'x'.join(map(str, kernels))}")
-        if described.stride not in (None, 3 if flat else 1):
-            yield Finding(layer.index, "stride", f"{layer.op} with stride {described.stride}")
+        if described.stride not in (None, (3, 3) if flat else (1, 1)):
+            yield Finding(layer.index, "stride", f"{layer.op} with stride {described.stride[0]}")
         if flat and layer.pad not in (0, 3, 6):
             yield Finding(layer.index, "pad", f"padding {layer.pad}")
         if flat and layer.pool:
@@ -129,7 +131,7 @@ def conv1d(subject: Subject) -> Iterator[Finding]:
 @rule("pool-size", "9.1, 9.2", LAYER_RULES)
 def pool_size(subject: Subject) -> Iterator[Finding]:
     """The pooling size is 2 or 4."""
-    sizes = {size for size, _ in subject.device.poolings}
+    sizes = {size for size, _ in POOLINGS}
     for layer in subject.network.layers:
         if layer.pool and layer.pool_size not in sizes:
             yield Finding(layer.index, f"{layer.pool}_pool", f"size {layer.pool_size}")
@@ -139,7 +141,7 @@ def pool_size(subject: Subject) -> Iterator[Finding]:
 def pool_stride(subject: Subject) -> Iterator[Finding]:
     """Pooling is 2x2 with stride 1 or 2, or 4x4 with stride 4."""
     for layer in subject.network.layers:
-        strides = {stride for size, stride in subject.device.poolings if size == layer.pool_size}
+        strides = {stride for size, stride in POOLINGS if size == layer.pool_size}
         if strides and layer.pool_stride not in strides:
             yield Finding(layer.index, "pool_stride",
                           f"{layer.pool_size}x{layer.pool_size} with stride {layer.pool_stride}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .busimage import BusImage
 from .device import Device
 from .network import Layer, Network
-from .yamlcfg import NETWORK_INPUT
+from .yamlvalues import NETWORK_INPUT
 
 NEVER = -1  # nothing has written the byte
 WASTE = -2  # hardware wrote it, but not for a channel: dummy masks, the rest of a word, extra words of 4x4 pooling

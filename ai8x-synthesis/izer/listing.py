@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .checkpoint import Checkpoint
 from .device import Device
 from .kernelmap import kernel_map
-from .network import KERNEL, Layer, Network
+from .network import Layer, Network
 from .operations import Program, Section, Write
 from .placement import Placement, groups_of
 from .reference import LayerValues, partial_sums
@@ -30,20 +30,21 @@ class Operations:
 def count_operations(layer: Layer) -> Operations:
     """Operation counts of a layer (chapter 10)."""
     outputs = layer.out_channels * layer.out_height * layer.out_width
-    pooled = layer.pool_size**2 * layer.in_channels * layer.pooled_height * layer.pooled_width
+    pooled = layer.window[0] * layer.window[1] * layer.in_channels * layer.pooled_height * layer.pooled_width
     return Operations(
-        macc=layer.in_channels * KERNEL**2 * outputs,
-        comp=(outputs if layer.relu else 0) + (pooled if layer.pool == "max" else 0),
+        macc=layer.in_channels * layer.kernel[0] * layer.kernel[1] * outputs,
+        comp=(outputs if layer.activation else 0) + (pooled if layer.pool == "max" else 0),
         add=pooled if layer.pool == "avg" else 0,
         true_macc=layer.in_channels * layer.out_channels
-        * _true_taps(layer.pooled_height, layer.pad_rows) * _true_taps(layer.pooled_width, layer.pad_columns),
+        * _true_taps(layer.pooled_height, layer.pad_rows, layer.kernel[0], layer.dilation)
+        * _true_taps(layer.pooled_width, layer.pad_columns, layer.kernel[1], 1),
     )  # fmt: skip
 
 
-def _true_taps(size: int, pad: int) -> int:
+def _true_taps(size: int, pad: int, taps: int, distance: int) -> int:
     """Over all outputs of one dimension: kernel taps that fall on the image and not on padding."""
-    starts = range(-pad, size + pad - KERNEL + 1)
-    return sum(max(0, min(size, start + KERNEL) - max(0, start)) for start in starts)
+    starts = range(-pad, size + pad - (taps - 1) * distance)
+    return sum(0 <= start + n * distance < size for start in starts for n in range(taps))
 
 
 def total_operations(network: Network) -> Operations:

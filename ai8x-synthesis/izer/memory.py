@@ -1,4 +1,4 @@
-"""Which data memory words a layer reads and writes (AI84 hardware reference, chapter 6)."""
+"""Which data memory words a layer reads and writes (AI84 hardware reference 6, AI85 hardware reference 7)."""
 
 from dataclasses import dataclass
 
@@ -20,31 +20,32 @@ class Region:
         return bool(common) and bool(self.instances & other.instances)
 
 
-def displaced(layer: Layer) -> bool:
-    """Whether the output is displaced by the 4x4 pooling quirk (6.5)."""
-    return layer.pool_size == 4
-
-
 def output_word(layer: Layer, place: LayerPlace, y: int, x: int) -> int:
-    """Word of output pixel (y, x) in every instance that holds output (6.3; with 4x4 pooling 6.5)."""
-    row = y * (layer.out_width + 2) + 2 if displaced(layer) else y * layer.out_width
-    return place.out_offset // 4 + row + x
+    """Word of output pixel (y, x) in every instance that holds output, on AI84 (6.3; with 4x4 pooling 6.5)."""
+    return place.out_offset // 4 + y * (layer.out_width + place.row_gap) + place.row_gap + x
+
+
+def output_words(layer: Layer) -> int:
+    """Words of an output pixel in one instance and pass: one for each of four channels where the output is wide."""
+    return 4 if layer.wide else 1
 
 
 def output_region(layer: Layer, place: LayerPlace) -> Region:
-    """Everything that hardware writes: empty quads between used ones and the extra words of 4x4 pooling too (6.4)."""
-    width = layer.out_width + 2 if displaced(layer) else layer.out_width
+    """Everything that hardware writes: empty quads between used ones and words that are no output too (6.4)."""
+    pixels = max(0, layer.out_height) * max(0, layer.out_width + place.row_gap)
     start = place.out_offset // 4
     instances = range(first_quad(place.output_map) // 4, (place.output_map.bit_length() + 3) // 4)
-    return Region(frozenset(instances), range(start, start + max(0, layer.out_height) * max(0, width)))
+    end = start + pixels * place.out_passes * output_words(layer) + place.words_after
+    return Region(frozenset(instances), range(start - place.words_ahead, end))
 
 
 def input_region(layer: Layer, place: LayerPlace, data_format: str) -> Region:
-    """The words that hold a layer's input; CHW packs four pixels into a word, HWC has one word per pixel (6.1, 6.2)."""
+    """The words that hold a layer's input; CHW packs four pixels into a word, HWC has one word per pixel and pass."""
     pixels = max(0, layer.height) * max(0, layer.width)
     start = place.in_offset // 4
     instances = frozenset(processor // 4 for processor in set_bits(place.processors))
-    return Region(instances, range(start, start + ((pixels + 3) // 4 if data_format == "chw" else pixels)))
+    words = (pixels + 3) // 4 if data_format == "chw" else pixels * place.in_passes
+    return Region(instances, range(start, start + words))
 
 
 def quads(device: Device, output_map: int) -> list[tuple[int, list[int]]]:

@@ -1,8 +1,10 @@
-"""The network: typed layers with known shapes.
+"""The network: typed layers with known shapes, for all devices.
 
-What a layer computes is in reference.py, where it lives in placement.py.
+What a layer computes is in reference.py, where it lives in placement.py. How a description becomes layers depends on
+the device: layers84.py and ai85/layers.py.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,20 +12,23 @@ from numpy.typing import NDArray
 
 from .checkpoint import Checkpoint, LayerWeights
 from .errors import RuleError, Violation
-from .yamlcfg import NETWORK_INPUT, Description, LayerDescription
-
-KERNEL = 3
+from .yamlcfg import Description, LayerDescription
+from .yamlvalues import NETWORK_INPUT
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Optional pooling, zero padding, 3x3 convolution with stride 1, bias, scaling, optional ReLU.
+    """Optional pooling, zero padding, convolution with stride 1, bias, scaling, optional activation.
 
-    Sizes are in pixels, before pooling; `pool` is "max", "avg" or "" (then pool_size 0, pool_stride 1). A layer with
-    the operation "conv1d" (kernel 9, stride 3) runs on the same engine: its samples are an image of three columns,
-    padded by `pad` / 3 rows above and below, and its kernel is the 3x3 kernel row by row (AI84 hardware reference
-    12.6). `sources` are the layers whose outputs it reads, channel after channel; NETWORK_INPUT is the network input.
-    The shape of an illegal layer is computed all the same, so that every rule can report on it.
+    Sizes are in pixels, before pooling. `pool` is "max", "avg" or ""; then `window` is (1, 1), and `strides` above 1
+    leave pixels out. `rounded` says how an average is rounded. `pad` is the padding as described, `pads` the rows and
+    the columns of zeros on either side. `weight` is [Cout, Cin, kh, kw]; `dilation` is the distance of its rows. A
+    layer with the operation "none" has no weights, which is [C, 0, 1, 1], and delivers what it pooled. `sources` are
+    the layers whose outputs it reads, channel after channel; NETWORK_INPUT is the network input.
+
+    A sum, to which `bias` times `bias_unit` is added, is multiplied by 2**`output_shift`, or delivered as it is where
+    the output is `wide`. `activation` is "relu", "abs" or "". With `flatten` the kernel is as large as the image. The
+    shape of an illegal layer is computed all the same, so that every rule can report on it.
     """
 
     index: int
@@ -35,12 +40,20 @@ class Layer:
     height: int
     width: int
     pool: str
-    pool_size: int
-    pool_stride: int
+    window: tuple[int, int]
+    strides: tuple[int, int]
     pad: int
-    relu: bool
+    pads: tuple[int, int]
+    activation: str
     weight: NDArray[np.int8]
     bias: NDArray[np.int8] | None
+    rounded: bool = False
+    dilation: int = 1
+    weight_bits: int = 8
+    output_shift: int = 0
+    bias_unit: int = 1
+    wide: bool = False
+    flatten: bool = False
 
     @property
     def out_channels(self) -> int:
@@ -48,38 +61,63 @@ class Layer:
         return int(self.weight.shape[0])
 
     @property
+    def kernel(self) -> tuple[int, int]:
+        """Rows and columns of the kernel."""
+        return int(self.weight.shape[2]), int(self.weight.shape[3])
+
+    @property
+    def convolves(self) -> bool:
+        """Whether the layer has weights."""
+        return self.op != "none"
+
+    @property
+    def relu(self) -> bool:
+        """Whether negative outputs become 0."""
+        return self.activation == "relu"
+
+    @property
+    def pool_size(self) -> int:
+        """Rows and columns of a square pooling window; 0 without pooling."""
+        return self.window[0] if self.pool else 0
+
+    @property
+    def pool_stride(self) -> int:
+        """Distance of pooling windows, which on every device is the same in both directions."""
+        return self.strides[0]
+
+    @property
     def pad_rows(self) -> int:
         """Rows of zeros above and below."""
-        return self.pad // KERNEL if self.op == "conv1d" else self.pad
+        return self.pads[0]
 
     @property
     def pad_columns(self) -> int:
         """Columns of zeros left and right."""
-        return 0 if self.op == "conv1d" else self.pad
+        return self.pads[1]
 
-    def _pooled(self, size: int) -> int:
-        stride = max(1, self.pool_stride)
-        return (size + stride - self.pool_size) // stride if self.pool else size
+    def _pooled(self, size: int, axis: int) -> int:
+        stride = max(1, self.strides[axis])
+        return (size + stride - self.window[axis]) // stride
 
     @property
     def pooled_height(self) -> int:
-        """Rows after pooling (AI84 hardware reference 1.4)."""
-        return self._pooled(self.height)
+        """Rows after pooling (AI84 hardware reference 1.4, AI85 hardware reference 4.1)."""
+        return self._pooled(self.height, 0)
 
     @property
     def pooled_width(self) -> int:
         """Columns after pooling."""
-        return self._pooled(self.width)
+        return self._pooled(self.width, 1)
 
     @property
     def out_height(self) -> int:
         """Rows of the output."""
-        return self.pooled_height + 2 * self.pad_rows - KERNEL + 1
+        return self.pooled_height + 2 * self.pad_rows - (self.kernel[0] - 1) * self.dilation
 
     @property
     def out_width(self) -> int:
         """Columns of the output."""
-        return self.pooled_width + 2 * self.pad_columns - KERNEL + 1
+        return self.pooled_width + 2 * self.pad_columns - self.kernel[1] + 1
 
 
 @dataclass(frozen=True)
@@ -108,39 +146,52 @@ class Network:
         return layer.out_channels, layer.out_height, layer.out_width
 
 
+@dataclass(frozen=True)
+class Part:
+    """What one layer is made from: its description, its weights if it has any, and the shape [C, H, W] that it gets."""
+
+    index: int
+    described: LayerDescription
+    stored: LayerWeights | None
+    sources: tuple[int, ...]
+    shape: tuple[int, int, int]
+
+
+LayerBuilder = Callable[[Part], Layer]
+
+
+def paired(description: Description, checkpoint: Checkpoint) -> list[tuple[LayerDescription, LayerWeights | None]]:
+    """The layers with their weights, in order, as far as there are any; layers that only pool have none."""
+    pairs: list[tuple[LayerDescription, LayerWeights | None]] = []
+    weights = iter(checkpoint.convolutions)
+    for described in description.layers:
+        stored = next(weights, None) if described.has_weights else None
+        if described.has_weights and stored is None:
+            break
+        pairs.append((described, stored))
+    return pairs
+
+
 def build_network(
-    description: Description, checkpoint: Checkpoint, input_shape: tuple[int, int, int],
+    description: Description, checkpoint: Checkpoint, input_shape: tuple[int, int, int], build_layer: LayerBuilder,
     layers: int | None = None, fc: bool = False,
 ) -> Network:
-    """Pair the description's layers with the checkpoint's convolutions, in order, and derive all shapes.
+    """Pair the description's layers with the checkpoint's, in order, and derive all shapes.
 
     `layers` limits the number of layers (None: all). `fc` adds the classification layer. Whether they belong together
-    is a matter of the rules; only where there is no convolution at all, RuleError is raised here.
+    is a matter of the rules; only where there is no layer at all, RuleError is raised here.
     """
-    if not checkpoint.convolutions:
+    built: list[Layer] = []
+    shapes = {NETWORK_INPUT: input_shape}
+    for described, stored in paired(description, checkpoint)[:layers]:
+        sources = description.sources(len(built))
+        channels = sum(shapes[source][0] for source in sources)
+        size = described.in_dim or shapes[sources[0]][1:]
+        layer = build_layer(Part(len(built), described, stored, sources, (channels, *size)))
+        shapes[layer.index] = (layer.out_channels, layer.out_height, layer.out_width)
+        built.append(layer)
+    if not built:
         raise RuleError([Violation("layer-count", "A checkpoint has a convolution per layer of the description.",
                                    "none", "", None, checkpoint.path)])
-    built: list[Layer] = []
-    sizes = {NETWORK_INPUT: input_shape[1:]}
-    for described, weights in list(zip(description.layers, checkpoint.convolutions, strict=False))[:layers]:
-        sources = description.sources(len(built))
-        built.append(_layer(len(built), described, weights, sources, described.in_dim or sizes[sources[0]]))
-        sizes[len(built) - 1] = (built[-1].out_height, built[-1].out_width)
     return Network(description.path, description.arch, description.dataset, input_shape,
                    description.layers[0].data_format or "hwc", tuple(built), checkpoint.fc if fc else None)
-
-
-def _layer(
-    index: int, described: LayerDescription, weights: LayerWeights, sources: tuple[int, ...], size: tuple[int, ...]
-) -> Layer:
-    height, width = size
-    pool = "max" if described.max_pool else "avg" if described.avg_pool else ""
-    if described.op == "conv1d":
-        height, width = height * width // KERNEL, KERNEL
-    pad = described.pad if described.pad is not None else 0 if described.op == "conv1d" else 1
-    outputs, inputs = weights.weight.shape[:2]
-    return Layer(
-        index, weights.name, described.line, sources, described.op, inputs, height, width, pool,
-        described.max_pool or described.avg_pool, described.pool_stride if pool else 1, pad,
-        described.activate == "relu", weights.weight.reshape(outputs, inputs, KERNEL, KERNEL), weights.bias,
-    )  # fmt: skip

@@ -8,21 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import estimate, kernels, listing, program, reference, registers, rules, sampledata, testweights, verify
-from .checker import check_program
-from .checkpoint import Checkpoint, read_checkpoint, untrained
+from .checkpoint import Checkpoint
 from .cmsis_rules import CMSIS_RULES
 from .device import Device
-from .emit import blocklevel, cmsisnn, embedded, layerfiles, rtlsim
+from .emit import blocklevel, cmsisnn, ctext, embedded, layerfiles, max78000, rtlsim
 from .emit.demofolder import PLAIN, Ending, Names
 from .errors import IzerError, RuleError, Violation
-from .layer_rules import LAYER_RULES
 from .network import Network, build_network
-from .operations import CopyKernels, Program
-from .placement import Placement, place_network
-from .placement_rules import PLACEMENT_RULES
+from .operations import CopyKernels, CopyPacked, Program
+from .placement import Choices, Placement
+from .targets import TARGETS, Target
 from .yamlcfg import SUPPORTED_DATASETS, Description, read_description
 
-DEVICE_RULES = LAYER_RULES + PLACEMENT_RULES
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
 
@@ -33,7 +30,8 @@ class Request:
     `overwrite_ok` allows output over input, `no_error_stop` makes it a warning; layers `no_bias` are without bias.
     `seed` makes random weights, and a random sample if none is named; `fixed_input` replaces the sample by the words
     0x55555555 and 0xaaaaaaaa in turn. With `check_only` no weights are needed: the channels are those of the
-    description's maps. With `cmsis_nn` the rules of CMSIS-NN hold too.
+    description's maps. With `cmsis_nn` the rules of CMSIS-NN hold too; with `deduplicate` AI85 stores equal kernels
+    once.
     """
 
     device: Device
@@ -51,6 +49,12 @@ class Request:
     check_only: bool = False
     options: program.Options = field(default_factory=program.Options)
     cmsis_nn: bool = False
+    deduplicate: bool = True
+
+    @property
+    def target(self) -> Target:
+        """The device with its procedures."""
+        return TARGETS[self.device.number]
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,11 @@ class Model:
     options: program.Options
 
     @property
+    def target(self) -> Target:
+        """The device with its procedures."""
+        return TARGETS[self.device.number]
+
+    @property
     def scores(self) -> NDArray[np.int16] | None:
         """Known answer of the classification layer, Q8.7, if there is one."""
         return None if self.network.fc is None else reference.classify(self.network.fc, self.values[-1].output)
@@ -81,29 +90,35 @@ class Model:
 
 def build_model(request: Request) -> Model:
     """Read, check, place and compute. Raises IzerError; RuleError names every broken rule."""
-    description = read_description(request.config_file)
-    weights = _weights(request, description)
+    target = request.target
+    description = read_description(request.config_file, target.grammar)
+    unsupported = rules.check(rules.Described(description), target.description_rules)
+    if unsupported:
+        raise RuleError(unsupported)
     sample = _sample(request, description)
-    net = build_network(description, weights, sample.data.shape, _layer_count(request, description), request.fc_layer)
+    weights = _weights(request, description, sample.data.shape)
+    builder = target.builder(request.options.average_rounding)
+    net = build_network(description, weights, sample.data.shape, builder, _layer_count(request, description),
+                        request.fc_layer)  # fmt: skip
     net = _without_bias(net, request.no_bias)
-    placed = place_network(request.device, description, net, request.input_offset)
-    subject = rules.Subject(request.device, description, weights, request.fc_layer, net, placed, sample.data)
+    placed = target.place(request.device, description, net, Choices(request.input_offset, request.deduplicate))
+    subject = rules.Subject(description, request.device, weights, request.fc_layer, net, placed, sample.data)
     waived = _waived(request)
     violations = rules.check(subject, device_rules(request), waived)
     if violations:
         raise RuleError(violations)
-    warnings = tuple(rules.check(subject, DEVICE_RULES)) if request.no_error_stop else ()
+    warnings = tuple(rules.check(subject, target.rules)) if request.no_error_stop else ()
     data = sample.data.astype(np.int8)
     return Model(
         request.device, weights, net, placed, sample, data, reference.run_network(net, data),
-        tuple(registers.layer_registers(request.device, net, placed)), _classes(description, sample), waived,
+        tuple(target.registers(request.device, net, placed)), _classes(description, sample), waived,
         warnings, request.options,
     )  # fmt: skip
 
 
-def device_rules(request: Request) -> list[rules.Rule]:
+def device_rules(request: Request) -> list[rules.Rule[rules.Subject]]:
     """The rules that a network must keep: those of the device, with CMSIS-NN those of the library too."""
-    return DEVICE_RULES + (CMSIS_RULES if request.cmsis_nn else [])
+    return request.target.rules + (CMSIS_RULES if request.cmsis_nn else [])
 
 
 def _waived(request: Request) -> frozenset[str]:
@@ -142,16 +157,16 @@ def _classes(description: Description, sample: sampledata.Sample) -> tuple[str, 
     return classes
 
 
-def _weights(request: Request, description: Description) -> Checkpoint:
+def _weights(request: Request, description: Description, input_shape: tuple[int, int, int]) -> Checkpoint:
     """The weights: random ones, a checkpoint's, a test network's, or none where the network is only checked."""
     if request.seed is not None:
-        return testweights.random_weights(description, request.seed)
+        return request.target.random_weights(description, input_shape, request.seed)
     if request.checkpoint_file:
-        return read_checkpoint(request.checkpoint_file)
-    if description.arch.lower() == testweights.TEST_ARCH:
+        return request.target.read_checkpoint(request.checkpoint_file, description)
+    if description.arch.lower() == testweights.TEST_ARCH and request.target.test_weights:
         return testweights.read_test_weights(description)
     if request.check_only:
-        return untrained(description)
+        return request.target.untrained(description, input_shape)
     raise IzerError(f"{description.path}: the weights of {description.arch} come from a quantized checkpoint: name it "
                     f"with --checkpoint-file, or try the network with random weights, --seed 1. Only `arch: "
                     f"{testweights.TEST_ARCH}` has weights of its own.")
@@ -182,17 +197,17 @@ def _named_sample(request: Request, description: Description) -> sampledata.Samp
     return sampledata.read_sample(SAMPLES / f"sample_{dataset}.npy")
 
 
-def _lower(model: Model, kernel_copies: Iterator[CopyKernels]) -> Program:
+def _lower(model: Model, kernel_copies: Iterator[CopyKernels] | Iterator[CopyPacked]) -> Program:
     """The program, without what --verify-writes adds."""
     first = model.placement.layers[0]
     inputs = sampledata.input_copies(model.device, model.network, first, model.data)
-    return program.lower(model.device, model.network, model.placement, model.registers, kernel_copies, inputs,
+    return model.target.lower(model.device, model.network, model.placement, model.registers, kernel_copies, inputs,
                          model.values[-1].output, model.options)  # fmt: skip
 
 
 def _checked(model: Model, finished: Program) -> Program:
     """The program, verified. Raises RuleError; where a legal network gets there, the generator has a defect."""
-    found = check_program(model.device, model.network, model.data, finished)
+    found = model.target.verify(model.device, model.network, model.data, finished)
     violations = [violation for violation in found if violation.rule not in model.waived]
     if violations:
         raise RuleError(violations)
@@ -201,7 +216,7 @@ def _checked(model: Model, finished: Program) -> Program:
 
 def embedded_program(model: Model) -> Program:
     """The program of the embedded style: whole mask RAMs are copied from arrays."""
-    lowered = _lower(model, kernels.kernel_arrays(model.device, model.network, model.placement))
+    lowered = _lower(model, model.target.kernels(model.device, model.network, model.placement))
     return _checked(model, verify.read_back(lowered, model.options.verify))
 
 
@@ -226,6 +241,16 @@ def embedded_files(
                                        model.sample, inputs, model.scores, model.classes, ending), names)
 
 
+def sdk_files(model: Model, title: str, command: str, choices: max78000.Choices) -> dict[str, bytes]:
+    """The files of a program for the vendor's SDK for MAX78000, by name."""
+    inputs = sampledata.input_arrays(model.network, model.placement.layers[0])
+    controls = {group: model.device.group(group) for group in model.placement.groups}
+    return max78000.emit(max78000.Demo(
+        title, command, model.network.dataset, tuple(ctext.network_summary(model.network)), embedded_program(model),
+        controls, model.data, inputs, model.values[-1].output, model.network.layers[-1].weight_bits, model.classes,
+        model.sample.label, choices))  # fmt: skip
+
+
 def cmsis_files(
     model: Model, title: str, command: str, names: Names, ending: Ending = PLAIN
 ) -> dict[str, bytes]:
@@ -248,13 +273,13 @@ def blocklevel_files(
     model: Model, title: str, command: str, names: blocklevel.Names, timeout: int
 ) -> dict[str, bytes]:
     """The files of a block-level test by name."""
-    outputs = program.layer_checks(model.device, model.network, model.placement, model.values)
+    outputs = model.target.layer_checks(model.device, model.network, model.placement, model.values)
     return blocklevel.emit(blocklevel.Test(title, command, rtlsim_program(model), outputs, timeout), names)
 
 
 def intermediate_files(model: Model, name: str) -> dict[str, bytes]:
     """The expected words of all layers by name of file."""
-    outputs = program.layer_checks(model.device, model.network, model.placement, model.values)
+    outputs = model.target.layer_checks(model.device, model.network, model.placement, model.values)
     return layerfiles.memory_files(outputs, name)
 
 

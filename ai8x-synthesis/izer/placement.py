@@ -1,7 +1,7 @@
 """Where everything lives: processors, data memory, mask RAM columns, bias entries.
 
 Numbers are sections of the AI84 hardware reference. A placement is computed for illegal networks too, so that the rules
-can report on it.
+can report on it. Columns and biases are assigned here as on AI84; ai85/placement.py does that for AI85.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from .device import Device
 from .network import Layer, Network
-from .yamlcfg import NETWORK_INPUT, Description
+from .yamlcfg import Description
+from .yamlvalues import NETWORK_INPUT
 
 
 def set_bits(bitmap: int) -> list[int]:
@@ -40,8 +41,11 @@ class BiasPlace:
 class LayerPlace:
     """Place of one layer. Maps are 64-bit maps of processors, offsets are bytes from the start of every instance.
 
-    Output channel o belongs to the o-th set bit of `output_map`; its kernels are in column `kernel_column` plus its
-    distance from lane 0 of the map's first quad. `kernel_count` counts the columns, those of unused lanes included.
+    Output channel o belongs to the o-th set bit of `output_map`. Its mask is its distance from lane 0 of the map's
+    first quad; `kernel_count` counts the masks, those of unused lanes included. On AI84 the kernels are in column
+    `kernel_column` plus mask. Where a layer has more channels than processors, they are handled in several passes: the
+    words of a pixel lie one after the other, a word for each pass. On AI85, `columns` are those that are written,
+    relative to `kernel_column`, and `stored` is False where the kernels are those of an earlier layer.
     """
 
     processors: int
@@ -51,6 +55,13 @@ class LayerPlace:
     kernel_column: int
     kernel_count: int
     bias: BiasPlace | None
+    in_passes: int = 1
+    out_passes: int = 1
+    row_gap: int = 0  # words in front of every output row, an effect of 4x4 pooling on AI84 (6.5)
+    words_ahead: int = 0  # written in front of the output, and behind it
+    words_after: int = 0
+    columns: tuple[int, ...] = ()
+    stored: bool = True
 
     @property
     def masks(self) -> list[int]:
@@ -74,31 +85,59 @@ class Placement:
         return used
 
 
-def place_network(device: Device, description: Description, network: Network, input_offset: int) -> Placement:
+def passes(channels: int, processors: int) -> int:
+    """In how many passes the processors handle so many channels (1.5)."""
+    return max(1, -(-channels // processors))
+
+
+def channels_per_pass(channels: int, processors: int) -> int:
+    """How many processors handle so many channels: the same number in every pass, filled up to groups of four (1.5)."""
+    if channels <= processors:
+        return channels
+    return min(processors, (-(-channels // passes(channels, processors)) + 3) // 4 * 4)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What can be chosen of a placement beside the description.
+
+    `input_offset` is where the network input begins, in bytes; with `deduplicate` AI85 stores equal kernels once.
+    """
+
+    input_offset: int = 0
+    deduplicate: bool = True
+
+
+def place_network(device: Device, description: Description, network: Network, choices: Choices) -> Placement:
     """Place the layers as the description says; it gives the maps and offsets, and this assigns columns and biases."""
-    maps = output_maps(description, network)
+    maps = output_maps(device, description, network)
     processors = [layer.processors for layer in description.layers[: len(maps)]]
     columns = list(_kernel_columns(processors, maps))
     biases = _bias_places(device, network.layers, processors, [count for _, count in columns])
     places = []
-    offsets = {NETWORK_INPUT: input_offset}  # where every layer's output begins
+    offsets = {NETWORK_INPUT: choices.input_offset}  # where every layer's output begins
     for n, (bias, described) in enumerate(zip(biases, description.layers, strict=False)):
         in_offset = offsets[description.sources(n)[0]] if described.in_offset is None else described.in_offset
-        places.append(LayerPlace(processors[n], maps[n], in_offset, described.out_offset, *columns[n], bias))
+        gap = 2 if network.layers[n].pool_size == 4 else 0
+        places.append(LayerPlace(processors[n], maps[n], in_offset, described.out_offset, *columns[n], bias,
+                                 row_gap=gap))  # fmt: skip
         offsets[n] = described.out_offset
     return Placement(tuple(places), groups_of(device, [*processors, *maps]))
 
 
-def output_maps(description: Description, network: Network) -> list[int]:
+def output_maps(device: Device, description: Description, network: Network) -> list[int]:
     """Output map of every layer of the network.
 
-    By default the processors of the layer that reads it; where there is none, its lowest Cout bits. `output_map` is
-    the map of the last processed layer, also when processing stops early (11.1).
+    By default the processors of the layer that reads it; where there is none, its lowest bits, as many as needed.
+    `output_map` is the map of the last processed layer, also when processing stops early (11.1).
     """
     maps = []
     for layer, described in zip(network.layers, description.layers, strict=False):
         reader = description.reader(layer.index)
-        default = (1 << layer.out_channels) - 1 if reader is None else description.layers[reader].processors
+        count = layer.out_channels
+        if device.max_passes > 1:
+            count = channels_per_pass(count, device.processors)
+        default = (1 << count) - 1 if reader is None else description.layers[reader].processors
         maps.append(described.output_processors or default)
     if description.output_map is not None:
         maps[-1] = description.output_map

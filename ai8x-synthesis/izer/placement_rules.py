@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from .memory import Region, input_region, output_region
 from .placement import set_bits
 from .rules import Finding, Rule, Subject, rule
-from .yamlcfg import NETWORK_INPUT
+from .yamlvalues import NETWORK_INPUT
 
-PLACEMENT_RULES: list[Rule] = []
+PLACEMENT_RULES: list[Rule[Subject]] = []
 
 
 @rule("popcount-in", "9.2, 3.8", PLACEMENT_RULES)

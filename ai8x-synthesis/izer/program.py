@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .device import Device
-from .memory import displaced, output_word, quads
+from .memory import output_word, quads
 from .network import Layer, Network
 from .operations import Check, Copy, CopyBytes, CopyKernels, Fill, Operation, Program, Section, Unload, Wait, Write
 from .placement import LayerPlace, Placement
@@ -23,7 +23,8 @@ class Options:
     """What can be chosen of a program; nothing of it changes what the network computes.
 
     `ready_sel` (0 to 3) are the wait states of the bus, `max_checks` limits the words that are compared (None: all),
-    `verify` names the load sections that read back what they wrote.
+    `verify` names the load sections that read back what they wrote. With `average_rounding`, which the network must be
+    built for too, hardware rounds averages.
     """
 
     ready_sel: int = READY_SEL
@@ -31,6 +32,7 @@ class Options:
     zero_unused: bool = False
     max_checks: int | None = None
     verify: frozenset[str] = frozenset()
+    average_rounding: bool = False
 
     @property
     def stopped(self) -> int:
@@ -83,7 +85,7 @@ def _init(device: Device, placement: Placement, layers: int, options: Options) -
         yield Write(device.group(group), 0, f"CTL, group {group} is not used")
     for group in placement.groups:
         if options.init_tram:
-            words = device.group_processors * device.tram_stride // 4
+            words = device.group_processors * device.tram_entries
             yield Fill(device.tram_entry(group, 0, 0), 0, words, f"TRAM, group {group}")
         yield Write(device.group(group), options.stopped, f"CTL, group {group}")
         yield Write(device.group(group) + 4, SRAM_CONTROL, "SRAM control")
@@ -152,5 +154,5 @@ def _unload(device: Device, layer: Layer, place: LayerPlace) -> Iterator[Unload]
     channel = 0
     for instance, lanes in quads(device, place.output_map):
         yield Unload(device.data(instance, output_word(layer, place, 0, 0)), tuple(lanes), layer.out_height,
-                     layer.out_width, layer.out_width + (2 if displaced(layer) else 0), channel)
+                     layer.out_width, layer.out_width + place.row_gap, channel)
         channel += len(lanes)

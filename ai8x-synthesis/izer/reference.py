@@ -1,82 +1,115 @@
 """What the network computes, in integers: the meaning of every other part of the project.
 
-Numbers are sections of the AI84 hardware reference. Sums are formed in double precision, which holds every sum of
-products exactly (|sum| <= 64 * 9 * 128 * 128 + 128 < 2**53) and is the fastest exact matrix product that numpy has.
+Numbers are sections of the AI84 hardware reference, with an "85" in front of the AI85 hardware reference. Sums are
+formed in double precision, which holds every sum of products exactly (at most 16384 * 128 * 128 + 128 * 128 < 2**53)
+and is the fastest exact matrix product that numpy has.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .checkpoint import LayerWeights
-from .network import KERNEL, Layer, Network
-from .yamlcfg import NETWORK_INPUT
+from .network import Layer, Network
+from .yamlvalues import NETWORK_INPUT
 
 
 @dataclass(frozen=True)
 class LayerValues:
-    """All values of one layer: the accumulator is int64 [C, H, W], the others are int8 [C, H, W]."""
+    """All values of one layer, [C, H, W]: the accumulator is int64, the output int8 or, where it is wide, int32.
+
+    `scaled` is the output before the activation. Of a layer without weights, it is what was pooled.
+    """
 
     input: NDArray[np.int8]
     pooled: NDArray[np.int8]
     accumulator: NDArray[np.int64]
-    scaled: NDArray[np.int8]
-    output: NDArray[np.int8]
+    scaled: NDArray[Any]
+    output: NDArray[Any]
 
 
-def pool(data: NDArray[np.int8], kind: str, size: int, stride: int) -> NDArray[np.int8]:
-    """Maximum, or average truncated toward zero, of each window of int8 [C, H, W]; without padding (1.4)."""
+def pool(
+    data: NDArray[np.int8], kind: str, window: tuple[int, int], strides: tuple[int, int], rounded: bool = False
+) -> NDArray[np.int8]:
+    """Maximum or average of each window of int8 [C, H, W]; without padding (1.4, 85 1.4).
+
+    An average is truncated toward zero, or `rounded` half away from zero. Without a `kind`, pixels are left out.
+    """
+    rows, columns = strides
     if not kind:
-        return data
-    windows = np.lib.stride_tricks.sliding_window_view(data, (size, size), (1, 2))[:, ::stride, ::stride]
+        return data[:, ::rows, ::columns]
+    windows = np.lib.stride_tricks.sliding_window_view(data, window, (1, 2))[:, ::rows, ::columns]
     if kind == "max":
         return np.array(windows.max((3, 4)))
-    total = windows.sum((3, 4), dtype=np.int64)
-    average: NDArray[np.int64] = np.sign(total) * (np.abs(total) // (size * size))
+    total, count = windows.sum((3, 4), dtype=np.int64), window[0] * window[1]
+    size = (2 * np.abs(total) + count) // (2 * count) if rounded else np.abs(total) // count
+    average: NDArray[np.int64] = np.clip(np.sign(total) * size, -128, 127)
     return average.astype(np.int8)
 
 
 def convolve(data: NDArray[np.int8], weight: NDArray[np.int8], pads: tuple[int, int]) -> NDArray[np.int64]:
-    """Sums of products of int8 [Cin, H, W] with int8 [Cout, Cin, 3, 3], stride 1, no flip (1.4).
+    """Sums of products of int8 [Cin, H, W] with int8 [Cout, Cin, kh, kw], stride 1, no flip (1.4, 85 1.4).
 
     `pads` are the rows and the columns of zeros on either side.
     """
     rows, columns = pads
     padded = np.pad(data, ((0, 0), (rows, rows), (columns, columns))).astype(np.float64)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (KERNEL, KERNEL), (1, 2))
-    channels, height, width = windows.shape[:3]
-    patches = windows.transpose(0, 3, 4, 1, 2).reshape(channels * KERNEL * KERNEL, height * width)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, weight.shape[2:], (1, 2))
+    channels, height, width, kernel_rows, kernel_columns = windows.shape
+    patches = windows.transpose(0, 3, 4, 1, 2).reshape(channels * kernel_rows * kernel_columns, height * width)
     sums = weight.reshape(len(weight), -1).astype(np.float64) @ patches
     return sums.reshape(len(weight), height, width).astype(np.int64)
 
 
-def scale(accumulator: NDArray[np.int64]) -> NDArray[np.int8]:
-    """Divide by 128, round half toward plus infinity, saturate to -128..127 (1.4)."""
-    rounded: NDArray[np.int64] = (accumulator + 64) >> 7
+def dilated(weight: NDArray[np.int8], distance: int) -> NDArray[np.int8]:
+    """The kernels [Cout, Cin, kh, kw] with their rows `distance` apart, zeros between them."""
+    outputs, inputs, rows, columns = weight.shape
+    stretched = np.zeros((outputs, inputs, (rows - 1) * distance + 1, columns), np.int8)
+    stretched[:, :, ::distance] = weight
+    return stretched
+
+
+def scale(accumulator: NDArray[np.int64], shift: int = 0) -> NDArray[np.int8]:
+    """Times 2**`shift` / 128, rounded half toward plus infinity, saturated to -128..127 (1.4, 85 1.4)."""
+    left, right = max(0, shift), 7 + max(0, -shift)
+    rounded: NDArray[np.int64] = ((accumulator << left) + (1 << right - 1)) >> right
     return np.clip(rounded, -128, 127).astype(np.int8)
 
 
-def run_layer(layer: Layer, data: NDArray[np.int8]) -> LayerValues:
-    """All values of one layer for the input int8 [C, H, W]. The bias is added unshifted (1.4).
+def activate(scaled: NDArray[np.int8], activation: str) -> NDArray[np.int8]:
+    """The activation of int8 values; the absolute value of -128 is 127 (85 1.4)."""
+    if activation == "relu":
+        return np.maximum(scaled, 0)
+    return np.abs(np.maximum(scaled, -127)) if activation == "abs" else scaled
 
-    A one-dimensional layer takes the pixels in order, whatever rows and columns they came in (12.6).
+
+def run_layer(layer: Layer, data: NDArray[np.int8]) -> LayerValues:
+    """All values of one layer for the input int8 [C, H, W].
+
+    Where the layer has other rows and columns than its input, it takes the pixels in order (12.6, 85 4.1).
     """
     image = data.reshape(layer.in_channels, layer.height, layer.width)
-    pooled = pool(image, layer.pool, layer.pool_size, layer.pool_stride)
-    accumulator = convolve(pooled, layer.weight, (layer.pad_rows, layer.pad_columns))
+    pooled = pool(image, layer.pool, layer.window, layer.strides, layer.rounded)
+    if not layer.convolves:
+        return LayerValues(image, pooled, pooled.astype(np.int64), pooled, pooled)
+    accumulator = convolve(pooled, dilated(layer.weight, layer.dilation), layer.pads)
     if layer.bias is not None:
-        accumulator = accumulator + layer.bias.astype(np.int64)[:, None, None]
-    scaled = scale(accumulator)
-    return LayerValues(image, pooled, accumulator, scaled, np.maximum(scaled, 0) if layer.relu else scaled)
+        accumulator = accumulator + layer.bias_unit * layer.bias.astype(np.int64)[:, None, None]
+    if layer.wide:
+        wide = accumulator.astype(np.int32)
+        return LayerValues(image, pooled, accumulator, wide, wide)
+    scaled = scale(accumulator, layer.output_shift)
+    return LayerValues(image, pooled, accumulator, scaled, activate(scaled, layer.activation))
 
 
 def partial_sums(layer: Layer, pooled: NDArray[np.int8]) -> Iterator[NDArray[np.int64]]:
     """The accumulator [Cout, H, W] without bias after every input channel, for the pooled input int8 [Cin, H, W]."""
     total: NDArray[np.int64] = np.zeros((layer.out_channels, layer.out_height, layer.out_width), np.int64)
-    for c in range(layer.in_channels):
-        products = convolve(pooled[c : c + 1], layer.weight[:, c : c + 1], (layer.pad_rows, layer.pad_columns))
+    for c in range(layer.in_channels if layer.convolves else 0):
+        products = convolve(pooled[c : c + 1], dilated(layer.weight[:, c : c + 1], layer.dilation), layer.pads)
         total = total + products
         yield total
 

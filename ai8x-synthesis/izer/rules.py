@@ -1,10 +1,11 @@
 """What is allowed: a rule is a small function whose docstring is the rule.
 
-The rules are in layer_rules.py, placement_rules.py and cmsis_rules.py.
+The rules are in layer_rules.py, placement_rules.py and cmsis_rules.py, those of AI85 alone in ai85/.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +19,17 @@ from .yamlcfg import Description
 
 
 @dataclass(frozen=True)
-class Subject:
+class Described:
+    """What a rule may look at that only concerns the description."""
+
+    description: Description
+
+
+@dataclass(frozen=True)
+class Subject(Described):
     """Everything that a rule may look at."""
 
     device: Device
-    description: Description
     checkpoint: Checkpoint
     fc_layer: bool
     network: Network
@@ -49,30 +56,34 @@ class Finding:
     hint: str = ""
 
 
-Check = Callable[[Subject], Iterator[Finding]]
+SubjectType = TypeVar("SubjectType", bound=Described)
 
 
 @dataclass(frozen=True)
-class Rule:
+class Rule(Generic[SubjectType]):
     """A rule's id, its text, the sections that it comes from, and the function that finds violations."""
 
     id: str
     text: str
     sections: str
-    check: Check
+    check: Callable[[SubjectType], Iterator[Finding]]
 
 
-def rule(identifier: str, sections: str, into: list[Rule]) -> Callable[[Check], Check]:
+def rule(
+    identifier: str, sections: str, into: list[Rule[SubjectType]]
+) -> Callable[[Callable[[SubjectType], Iterator[Finding]]], Callable[[SubjectType], Iterator[Finding]]]:
     """Register a function as a rule in a list of rules."""
 
-    def register(check: Check) -> Check:
+    def register(check: Callable[[SubjectType], Iterator[Finding]]) -> Callable[[SubjectType], Iterator[Finding]]:
         into.append(Rule(identifier, " ".join((check.__doc__ or "").split()), sections, check))
         return check
 
     return register
 
 
-def check(subject: Subject, rules: Sequence[Rule], waived: frozenset[str] = frozenset()) -> list[Violation]:
+def check(
+    subject: SubjectType, rules: Sequence[Rule[SubjectType]], waived: frozenset[str] = frozenset()
+) -> list[Violation]:
     """All violations of all rules except the waived ones, in the order of the rules."""
     found = []
     for entry in rules:
@@ -81,7 +92,7 @@ def check(subject: Subject, rules: Sequence[Rule], waived: frozenset[str] = froz
     return found
 
 
-def _violation(description: Description, entry: Rule, finding: Finding) -> Violation:
+def _violation(description: Description, entry: Rule[SubjectType], finding: Finding) -> Violation:
     if finding.layer is None or finding.key in description.lines:
         line = description.lines.get(finding.key, 1)
     else:

@@ -68,7 +68,10 @@ def fixed_pattern(shape: tuple[int, ...], data_format: str) -> Sample:
 
 @dataclass(frozen=True)
 class InputArray:
-    """The words of one instance: `lanes` names the channel in each byte lane (HWC), `channel` the only one (CHW)."""
+    """The words of one instance: `lanes` names the channel in each byte lane (HWC), `channel` the only one (CHW).
+
+    Where the first layer reads several words for each pixel, `lanes` are those of all these words.
+    """
 
     symbol: str
     lanes: tuple[int | None, ...]
@@ -80,9 +83,17 @@ def input_arrays(network: Network, place: LayerPlace) -> tuple[InputArray, ...]:
     processors = set_bits(place.processors)
     if network.data_format == "chw":
         return tuple(InputArray(f"input_{p}", (), c) for c, p in enumerate(processors))
-    channels = {p: c for c, p in enumerate(processors)}
+    places = {p: c for c, p in enumerate(processors)}
     quads = sorted({p & ~3 for p in processors})
-    return tuple(InputArray(f"input_{q}", tuple(channels.get(q + n) for n in range(4)), None) for q in quads)
+    return tuple(InputArray(f"input_{q}", tuple(_lanes(network, place, places, q)), None) for q in quads)
+
+
+def _lanes(network: Network, place: LayerPlace, places: dict[int, int], quad: int) -> Iterator[int | None]:
+    """The channel in every lane of the words of a pixel; the last pass need not use all processors."""
+    for step in range(place.in_passes):
+        for processor in range(quad, quad + 4):
+            channel = step * len(places) + places.get(processor, network.input_shape[0])
+            yield channel if channel < network.input_shape[0] else None
 
 
 def pack_input(array: InputArray, data: NDArray[np.int8]) -> NDArray[np.uint32]:

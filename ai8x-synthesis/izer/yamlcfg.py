@@ -1,4 +1,4 @@
-"""YAML network description to a typed description with line numbers (grammar: AI84 hardware reference 11)."""
+"""YAML network description to a typed description with line numbers; the keys of each device are in grammars.py."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 
 from .errors import IzerError, RuleError, Violation
+from .grammars import AI84_KEYS, Grammar
+from .yamlvalues import NETWORK_INPUT, Parser
 
 MAX_FILE_BYTES = 1 << 20  # a description has a few lines per layer; anything larger is not one
-MASK64 = (1 << 64) - 1
-NETWORK_INPUT = -1  # in `in_sequences`: the network input
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,24 @@ SUPPORTED_DATASETS: Mapping[str, Dataset] = {
     "cifar-10": Dataset(
         (3, 32, 32), ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     ),
+    "kws_20": Dataset(
+        (128, 128, 1),
+        ("up", "down", "left", "right", "stop", "go", "yes", "no", "on", "off", "one", "two", "three", "four", "five",
+         "six", "seven", "eight", "nine", "zero", "unknown"),
+    ),
     "speechcom": Dataset((1, 64, 64), ("up", "down", "left", "right", "stop", "go", "other")),
 }
+
+
+WITHOUT_WEIGHTS = ("none", "add", "sub", "or", "xor")  # operations
 
 
 @dataclass(frozen=True)
 class LayerDescription:
     """One layer as written; None stands for a key that is absent. `lines` maps keys to lines of the file.
 
-    `in_sequences` are indices of layers in processing order, and NETWORK_INPUT.
+    `in_sequences` are indices of layers in processing order, and NETWORK_INPUT. `later` has the keys that a rule
+    refuses because no program is generated for them yet. The keys from `name` on are AI85's.
     """
 
     line: int
@@ -48,21 +57,36 @@ class LayerDescription:
     output_processors: int | None = None
     out_offset: int = 0
     pad: int | None = None
-    max_pool: int = 0
-    avg_pool: int = 0
-    pool_stride: int = 1
+    max_pool: tuple[int, int] | None = None
+    avg_pool: tuple[int, int] | None = None
+    pool_stride: tuple[int, int] = (1, 1)
     activate: str | None = None
     data_format: str | None = None
-    quantization: int = 8
+    quantization: int | None = None
     op: str = "conv2d"
     kernel_size: str | int | None = None
-    stride: int | None = None
+    stride: tuple[int, int] | None = None
     in_offset: int | None = None
     in_channels: int | None = None
     in_dim: tuple[int, int] | None = None
     out_channels: int | None = None
     in_sequences: tuple[int, ...] | None = None
+    name: str | None = None
+    output_shift: int | None = None
+    output_width: int = 8
+    flatten: bool = False
+    dilation: tuple[int, int] = (1, 1)
+    bias_group: tuple[int, ...] | None = None
+    eltwise: str | None = None
+    operands: int | None = None
+    pool_first: bool = True
+    later: Mapping[str, Any] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the layer convolves with weights of its own; the others only pool, copy or combine."""
+        return self.op not in WITHOUT_WEIGHTS
 
     def line_of(self, key: str) -> int:
         """Line of a key, or of the layer where the key is absent."""
@@ -93,129 +117,8 @@ class Description:
         return next((n for n in later if index in self.sources(n)), None)
 
 
-# A parser takes the YAML value and returns the checked value, or raises ValueError with what the key must be.
-Parser = Callable[[Any], Any]
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError("an integer")
-    return value
-
-
-def _map64(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MASK64:
-        raise ValueError("a 64-bit integer (a bit map) with at least one bit set")
-    return value
-
-
-def _sequence(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 31:
-        raise ValueError("an integer from 0 to 31")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("a text")
-    return value
-
-
-def _positive(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError("an integer from 1")
-    return value
-
-
-def _square(value: Any) -> int:
-    """A size, or two equal ones: pooling is square on AI84 (11.3)."""
-    sides = value if isinstance(value, list) else [value]
-    if len(sides) > 2 or not sides or any(isinstance(n, bool) or not isinstance(n, int) for n in sides):
-        raise ValueError("an integer, or two equal ones")
-    if sides[0] != sides[-1]:
-        raise ValueError("an integer, or two equal ones: pooling is square")
-    return int(sides[0])
-
-
-def _dimensions(value: Any) -> tuple[int, int]:
-    sides = value if isinstance(value, list) else [value, 1]
-    if len(sides) != 2 or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sides):
-        raise ValueError("a list of rows and columns, or a length")
-    return (sides[0], sides[1])
-
-
-def _sequences(value: Any) -> tuple[int, ...]:
-    """Sequence numbers of layers; _in_order() turns them into indices."""
-    listed = [NETWORK_INPUT if n == "input" else n for n in (value if isinstance(value, list) else [value])]
-    if not listed or any(isinstance(n, bool) or not isinstance(n, int) or not -1 <= n <= 31 for n in listed):
-        raise ValueError("an earlier layer's sequence number, -1 or `input` for the network input, or a list of them")
-    return tuple(listed)
-
-
-def _choice(**names: str | None) -> Parser:
-    """Parser for one of several words, in any case; `names` maps words to their meaning."""
-
-    def parse(value: Any) -> str | None:
-        if not isinstance(value, str) or value.lower() not in names:
-            raise ValueError("one of " + ", ".join(names))
-        return names[value.lower()]
-
-    return parse
-
-
-def _kernel_size(value: Any) -> str | int:
-    if isinstance(value, bool) or value not in ("3x3", 9):
-        raise ValueError("3x3, or 9 for conv1d")
-    return "3x3" if value == "3x3" else 9
-
-
-def _one_of(*allowed: int) -> Parser:
-    def parse(value: Any) -> int:
-        if isinstance(value, bool) or value not in allowed:
-            raise ValueError(" or ".join(map(str, allowed)))
-        return int(value)
-
-    return parse
-
-
-OPERATION = _choice(conv2d="conv2d", conv1d="conv1d")
-GLOBAL_KEYS: Mapping[str, Parser] = {
-    "arch": _text,
-    "dataset": _text,
-    "layers": lambda value: value,
-    "output_map": _map64,
-    "weights": _text,
-    "bias": _text,
-}
-LAYER_KEYS: Mapping[str, tuple[str, Parser]] = {  # YAML key: field, parser
-    "sequence": ("sequence", _sequence),
-    "processors": ("processors", _map64),
-    "output_processors": ("output_processors", _map64),
-    "out_offset": ("out_offset", _integer),
-    "pad": ("pad", _integer),
-    "max_pool": ("max_pool", _square),
-    "avg_pool": ("avg_pool", _square),
-    "pool_stride": ("pool_stride", _square),
-    "activate": ("activate", _choice(relu="relu", none=None)),
-    "activation": ("activate", _choice(relu="relu", none=None)),
-    "data_format": ("data_format", _choice(chw="chw", big="chw", hwc="hwc", little="hwc")),
-    "quantization": ("quantization", _one_of(8)),
-    "op": ("op", OPERATION),
-    "operation": ("op", OPERATION),
-    "operator": ("op", OPERATION),
-    "convolution": ("op", OPERATION),
-    "kernel_size": ("kernel_size", _kernel_size),
-    "stride": ("stride", _one_of(1, 3)),
-    "in_offset": ("in_offset", _integer),
-    "in_channels": ("in_channels", _positive),
-    "in_dim": ("in_dim", _dimensions),
-    "out_channels": ("out_channels", _positive),
-    "in_sequences": ("in_sequences", _sequences),
-}
-
-
-def read_description(path: Path) -> Description:
-    """Read a YAML network description.
+def read_description(path: Path, grammar: Grammar = AI84_KEYS) -> Description:
+    """Read a YAML network description with the keys of a device.
 
     Raises IzerError where the file cannot be read or is not YAML, RuleError with every unknown or repeated key,
     wrong type, missing key and repeated sequence number.
@@ -225,8 +128,8 @@ def read_description(path: Path) -> Description:
     entries = dict(_entries(root, str(path), None, violations)) if isinstance(root, yaml.MappingNode) else {}
     if not entries:
         raise IzerError(f"{path}: a network description is a mapping with the keys arch, dataset and layers.")
-    values = _global_values(entries, str(path), constructor, violations)
-    layers = _layers(entries.get("layers"), str(path), constructor, violations)
+    values = _global_values(entries, grammar, str(path), constructor, violations)
+    layers = _layers(entries.get("layers"), grammar, str(path), constructor, violations)
     if violations:
         raise RuleError(violations)
     lines = {key: _line(node) for key, node in entries.items()}
@@ -298,20 +201,22 @@ def _parse(
 
 
 def _global_values(
-    entries: Mapping[str, yaml.Node], path: str, construct: Callable[[yaml.Node], Any], violations: list[Violation]
+    entries: Mapping[str, yaml.Node], grammar: Grammar, path: str, construct: Callable[[yaml.Node], Any],
+    violations: list[Violation],
 ) -> dict[str, Any]:
-    for key in entries.keys() - GLOBAL_KEYS.keys():
+    for key in entries.keys() - grammar.whole.keys():
         violations.append(Violation("unknown-key", "Only documented keys are allowed.", f"`{key}`",
-                                    f"Allowed: {', '.join(GLOBAL_KEYS)}.", None, f"{path}:{_line(entries[key])}"))
+                                    f"Allowed: {', '.join(grammar.whole)}.", None, f"{path}:{_line(entries[key])}"))
     for key in ("arch", "dataset", "layers"):
         if key not in entries:
             violations.append(Violation("missing-key", f"`{key}` is mandatory.", "nothing", "Add it.", None, path))
-    return {key: _parse(key, GLOBAL_KEYS[key], node, construct, None, path, violations)
-            for key, node in entries.items() if key in GLOBAL_KEYS and key != "layers"}
+    return {key: _parse(key, grammar.whole[key], node, construct, None, path, violations)
+            for key, node in entries.items() if key in grammar.whole and key != "layers"}
 
 
 def _layers(
-    node: yaml.Node | None, path: str, construct: Callable[[yaml.Node], Any], violations: list[Violation]
+    node: yaml.Node | None, grammar: Grammar, path: str, construct: Callable[[yaml.Node], Any],
+    violations: list[Violation],
 ) -> tuple[LayerDescription, ...]:
     if node is None:
         return ()
@@ -319,12 +224,13 @@ def _layers(
         violations.append(Violation("type", "`layers` is a list with at least one layer.", "something else", "", None,
                                     f"{path}:{_line(node)}"))
         return ()
-    listed = [_layer(n, item, path, construct, violations) for n, item in enumerate(node.value)]
+    listed = [_layer(n, item, grammar, path, construct, violations) for n, item in enumerate(node.value)]
     return _in_order([layer for layer in listed if layer], path, violations)
 
 
 def _layer(
-    number: int, node: yaml.Node, path: str, construct: Callable[[yaml.Node], Any], violations: list[Violation]
+    number: int, node: yaml.Node, grammar: Grammar, path: str, construct: Callable[[yaml.Node], Any],
+    violations: list[Violation],
 ) -> LayerDescription | None:
     """One layer; None if it has no processors (a violation then)."""
     if not isinstance(node, yaml.MappingNode):
@@ -335,12 +241,12 @@ def _layer(
     lines: dict[str, int] = {}
     written: set[str] = set()
     for key, value_node in _entries(node, path, number, violations):
-        if key not in LAYER_KEYS:
+        if key not in grammar.keys:
             violations.append(Violation("unknown-layer-key", "Only documented keys are allowed in a layer.",
-                                        f"`{key}`", f"Allowed: {', '.join(LAYER_KEYS)}.", number,
+                                        f"`{key}`", f"Allowed: {', '.join(grammar.keys)}.", number,
                                         f"{path}:{_line(value_node)}"))
             continue
-        name, parser = LAYER_KEYS[key]
+        name, parser = grammar.keys[key]
         if name in values and key not in written:
             violations.append(Violation("key-synonyms", "A setting is written once, under one of its names.",
                                         f"`{key}` sets `{name}` again", "Remove one.", number,
@@ -354,7 +260,9 @@ def _layer(
                                     f"{path}:{_line(node)}"))
     if values.get("processors") is None:
         return None
-    return LayerDescription(line=_line(node), lines=lines, **values)
+    given = {key: values.pop(key) for key in grammar.later if key in values}
+    later = {key: value for key, value in given.items() if value != grammar.later[key][1]}
+    return LayerDescription(line=_line(node), later=later, lines=lines, **values)
 
 
 def _in_order(
@@ -370,18 +278,23 @@ def _in_order(
                                         f"{position} in lines {ordered[position].line} and {layer.line}", "",
                                         None, f"{path}:{layer.line}"))
         ordered[position] = layer
-    positions = sorted(ordered)
-    return tuple(replace(ordered[position], in_sequences=_indices(ordered[position], n, positions, path, violations))
-                 for n, position in enumerate(positions))  # fmt: skip
+    known: dict[int | str, int] = {NETWORK_INPUT: NETWORK_INPUT}
+    listed = []
+    for n, (position, layer) in enumerate(sorted(ordered.items())):
+        listed.append(replace(layer, in_sequences=_indices(layer, n, known, path, violations)))
+        if layer.name in (*known, "input", "stop"):
+            violations.append(Violation("name", "Every name of a layer is its own, and neither `input` nor `stop`.",
+                                        f"`{layer.name}`", "", n, f"{path}:{layer.line_of('name')}"))
+        known |= {position: n} if layer.name is None else {position: n, layer.name: n}
+    return tuple(listed)
 
 
 def _indices(
-    layer: LayerDescription, index: int, positions: list[int], path: str, violations: list[Violation]
+    layer: LayerDescription, index: int, known: Mapping[int | str, int], path: str, violations: list[Violation]
 ) -> tuple[int, ...] | None:
-    """`in_sequences` as indices of layers in processing order."""
+    """`in_sequences` as indices of layers in processing order; `known` has the layers that run before."""
     if layer.in_sequences is None:
         return None
-    known = {NETWORK_INPUT: NETWORK_INPUT} | {position: n for n, position in enumerate(positions[:index])}
     unknown = [number for number in layer.in_sequences if number not in known]
     if unknown:
         violations.append(Violation("in-sequences", "A layer reads the outputs of layers that run before it.",

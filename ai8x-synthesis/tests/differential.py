@@ -20,7 +20,7 @@ from conformance_checks import run_on_chip
 from izer import pipeline, reference
 from izer.device import AI84
 from izer.emit.demofolder import Names
-from izer.memory import displaced, quads
+from izer.memory import quads
 from izer.network import Layer
 from izer.operations import Program, Unload
 from izer.placement import set_bits
@@ -149,7 +149,7 @@ def kinds(network: DrawnNetwork, model: pipeline.Model) -> Iterator[str]:
     yield f"input {network.data_format.upper()}"
     pixels = network.height * network.width
     maps = [place.processors for place in places] + [place.output_map for place in places]
-    ends = [(n.out_offset // 4, n.out_offset // 4 + layer.out_height * (layer.out_width + 2 * displaced(layer)))
+    ends = [(n.out_offset // 4, n.out_offset // 4 + layer.out_height * (layer.out_width + n.row_gap))
             for layer, n in zip(layers, places, strict=True)]  # fmt: skip
     found = {
         "HWC input of 5 to 64 channels": network.data_format == "hwc" and layers[0].in_channels > 4,
@@ -165,8 +165,8 @@ def kinds(network: DrawnNetwork, model: pipeline.Model) -> Iterator[str]:
         "padding 2": any(layer.op == "conv2d" and layer.pad == 2 for layer in layers),
         "2x2 pooling, stride 1": any(layer.pool and layer.pool_stride == 1 for layer in layers),
         "2x2 pooling, stride 2": any(layer.pool and layer.pool_stride == 2 for layer in layers),
-        "4x4 pooling": displaced(layers[-1]),
-        "4x4 pooling, output not 4 wide": displaced(layers[-1]) and layers[-1].out_width != 4,
+        "4x4 pooling": layers[-1].pool_size == 4,
+        "4x4 pooling, output not 4 wide": layers[-1].pool_size == 4 and layers[-1].out_width != 4,
         "average pooling of signed data": any(n.pool == "avg" and bool((v.input < 0).any())
                                               for n, v in zip(layers, model.values, strict=True)),
         "joined inputs": any(len(layer.sources) > 1 for layer in layers),

@@ -12,6 +12,7 @@ from random import Random
 import hypothesis.strategies as st
 
 from izer.device import AI84, Device
+from izer.layer_rules import POOLINGS
 from network_files import VALUES, DrawnLayer, DrawnNetwork
 
 Pool = tuple[str, int, int]
@@ -106,7 +107,7 @@ def bias_group(space: Space, state: State, processors: int) -> int:
 
 def convolutions(space: Space, dims: tuple[int, int], rectified: bool, last: bool) -> Iterator[Step]:
     """All legal 3x3 layers: pooling tiles the image, 4x4 only at the end (9.1), its average only after ReLU (1.3)."""
-    kinds = [(kind, size, stride) for kind in ("max", "avg") for size, stride in space.device.poolings]
+    kinds = [(kind, size, stride) for kind in ("max", "avg") for size, stride in POOLINGS]
     for pool in [NO_POOL, *kinds]:
         kind, size, stride = pool
         if size == 4 and not (last and (rectified or kind == "max")):

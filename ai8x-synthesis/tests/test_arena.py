@@ -20,8 +20,8 @@ from izer.network import Layer, Network
 def layer(index: int, channels: tuple[int, int], size: tuple[int, int], pool: tuple[str, int, int], pad: int) -> Layer:
     kind, window, stride = pool
     weight = np.zeros((channels[1], channels[0], 3, 3), np.int8)
-    return Layer(index, "", 1, (index - 1,), "conv2d", channels[0], *size, kind, window, stride, pad, True, weight,
-                 None)  # fmt: skip
+    return Layer(index, "", 1, (index - 1,), "conv2d", channels[0], *size, kind, (max(1, window),) * 2, (stride,) * 2,
+                 pad, (pad, pad), "relu", weight, None)  # fmt: skip
 
 
 @st.composite
@@ -158,7 +158,7 @@ def test_pooling_may_move_data_to_a_lower_address_that_overlaps(data, pooling):
     channels, distance = data.draw(st.integers(1, 5)), data.draw(st.integers(0, 40))
     random = np.random.default_rng(data.draw(st.integers(0, 1000)))
     image = random.integers(-128, 128, (channels, rows, columns)).astype(np.int8)
-    expected = reference.pool(image, kind, window, stride)
+    expected = reference.pool(image, kind, (window, window), (stride, stride))
     memory = np.zeros(distance + image.size, np.int8)
     memory[distance:] = image.transpose(1, 2, 0).reshape(-1)
     function = {"max": pooling.arm_maxpool_q7_HWC_nonsquare, "avg": pooling.arm_avepool_q7_HWC_nonsquare}[kind]

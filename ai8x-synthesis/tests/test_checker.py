@@ -12,6 +12,7 @@ from izer import pipeline
 from izer.checker import PROGRAM_RULES, check_program
 from izer.errors import RuleError
 from izer.operations import Check, Program, Write
+from izer.targets import TARGETS
 from program_faults import FAULTS, operations, with_operations
 
 STYLES = (pipeline.embedded_program, pipeline.rtlsim_program)
@@ -267,7 +268,8 @@ def test_bias_in_the_wrong_entry():
 
 def test_wrong_program_is_not_emitted(pingpong, program, monkeypatch):
     """The pipeline refuses it, with the place in the description."""
-    monkeypatch.setattr(pipeline.program, "lower", lambda *_: register(program, "TPTR", 1, 6))
+    wrong = replace(TARGETS[84], lower=lambda *_: register(program, "TPTR", 1, 6))
+    monkeypatch.setitem(TARGETS, 84, wrong)
     with pytest.raises(RuleError) as refused:
         pipeline.rtlsim_program(pingpong)
     path = CASES / "valid" / "pingpong_5" / "network.yaml"

@@ -88,7 +88,7 @@ def test_overlap_can_be_allowed(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [("--fc-layer",), ("--stop-after", "-1"), ("--unknown",), ("--prefix", "a/b"),
-                                       ("--prefix", ".."), ("--prefix", "a\nb"), ("--device", "85")])  # fmt: skip
+                                       ("--prefix", ".."), ("--prefix", "a\nb"), ("--device", "83")])  # fmt: skip
 def test_wrong_options_have_status_2(tmp_path, arguments):
     done = run(tmp_path, *arguments)
     assert done.returncode == 2

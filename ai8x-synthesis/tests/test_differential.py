@@ -119,7 +119,7 @@ def test_values_of_an_extreme_are_all_the_same(tmp_path):
     assert EXTREMES["lowest"] == -128
 
 
-def floor_scale(accumulator: np.ndarray) -> np.ndarray:
+def floor_scale(accumulator: np.ndarray, shift: int) -> np.ndarray:
     """A wrong reference: no rounding."""
     return np.clip(accumulator >> 7, -128, 127).astype(np.int8)
 

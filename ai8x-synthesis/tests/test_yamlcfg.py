@@ -39,7 +39,7 @@ def test_keys_defaults_and_lines(tmp_path):
     assert (description.arch, description.dataset, description.output_map) == ("net", "MNIST", None)
     assert (first.processors, first.data_format, first.activate) == (1, "chw", "relu")
     assert (first.pad, first.out_offset) == (None, 0)
-    assert (second.max_pool, second.pool_stride, second.pad, second.out_offset) == (2, 2, 2, 0x2000)
+    assert (second.max_pool, second.pool_stride, second.pad, second.out_offset) == ((2, 2), (2, 2), 2, 0x2000)
     assert (second.activate, second.data_format) == (None, None)
     assert (second.line_of("pad"), second.line_of("activate")) == (10, 7)
 

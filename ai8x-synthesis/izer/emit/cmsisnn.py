@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..arena import LayerBuffers, Plan, plan
 from ..checkpoint import LayerWeights
-from ..network import KERNEL, Layer, Network
+from ..network import Layer, Network
 from ..sampledata import Sample
 from .ctext import decimals, environment, network_summary
 from .demofolder import Ending, Names, answer_defines, define_file, fc_defines, manifest, npy, runtime_files
@@ -117,7 +117,7 @@ def layer_text(layer: Layer, buffers: LayerBuffers, summary: str) -> LayerText:
                        f"{layer.pool_stride}, {layer.pooled_width}, {layer.pooled_height}",
         convolve=convolution(layer) + ("" if square else "_nonsquare"),
         convolve_in=f"{sizes(layer.pooled_width, layer.pooled_height)}, {layer.in_channels}",
-        convolve_kernel=f"{layer.out_channels}, {sizes(KERNEL, KERNEL)}, "
+        convolve_kernel=f"{layer.out_channels}, {sizes(*layer.kernel)}, "
                         f"{sizes(layer.pad_columns, layer.pad_rows)}, {sizes(1, 1)}",
         convolve_out=sizes(layer.out_width, layer.out_height),
         relu=("arm_relu_q7" if size <= MAX_RELU else "arm_relu32_q7") if layer.relu else "",

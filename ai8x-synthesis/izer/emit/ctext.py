@@ -40,17 +40,37 @@ def decimals(values: NDArray[Any]) -> str:
     return _initialiser([str(value) for value in values.reshape(-1).tolist()], 16)
 
 
+def pooling_text(layer: Layer) -> str:
+    """Kind, window and stride of a layer's pooling; empty without."""
+    if not layer.pool:
+        return "" if layer.pool_stride == 1 else f"every {layer.pool_stride}th pixel, "
+    return f"{layer.pool} pool {layer.window[0]}x{layer.window[1]} stride {layer.pool_stride}, "
+
+
+def kernel_text(layer: Layer) -> str:
+    """Operation and kernel of a layer, with weights of fewer than 8 bits."""
+    if not layer.convolves:
+        return "pass-through"
+    bits = "" if layer.weight_bits == 8 else f" of {layer.weight_bits} bits"
+    if layer.op == "linear":
+        return f"{'flatten, ' if layer.flatten else ''}linear{bits}"
+    if layer.op == "conv2d":
+        return f"conv2d {layer.kernel[0]}x{layer.kernel[1]}{bits}"
+    if layer.kernel == (3, 3):
+        return "conv1d 9 stride 3"  # the only one of AI84 (AI84 hardware reference 12.6)
+    return f"conv1d {layer.kernel[0]}{f' dilation {layer.dilation}' if layer.dilation > 1 else ''}{bits}"
+
+
 def layer_summary(layer: Layer, data_format: str) -> str:
     """One line on a layer: shapes, pooling, padding, activation."""
-    window = f"{layer.pool_size}x{layer.pool_size}"
-    pooling = f"{layer.pool} pool {window} stride {layer.pool_stride}, " if layer.pool else ""
-    kernel = "conv1d 9 stride 3" if layer.op == "conv1d" else "conv2d 3x3"
-    bias = "" if layer.bias is None else ", bias"
-    return (
-        f"Layer {layer.index}: {layer.in_channels}x{layer.height}x{layer.width} ({data_format} data), {pooling}"
-        f"{kernel} pad {layer.pad}{bias}{', ReLU' if layer.relu else ''}, "
-        f"{layer.out_channels}x{layer.out_height}x{layer.out_width} output"
-    )
+    parts = [
+        f"Layer {layer.index}: {layer.in_channels}x{layer.height}x{layer.width} ({data_format} data), "
+        f"{pooling_text(layer)}{kernel_text(layer)} pad {layer.pad}",
+        "bias" if layer.bias is not None else "",
+        {"relu": "ReLU", "abs": "Abs"}.get(layer.activation, ""),
+        f"{layer.out_channels}x{layer.out_height}x{layer.out_width} {'32-bit ' if layer.wide else ''}output",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def network_summary(network: Network) -> list[str]:

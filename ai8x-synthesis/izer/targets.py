@@ -1,0 +1,94 @@
+"""The devices with the procedures in which they differ; everything else about them is in device.py."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import checker, checkpoint, checkpoint85, kernels, layers84, placement, program, registers, testweights
+from .ai85 import layers as layers85
+from .ai85 import placement as placement85
+from .ai85 import program as program85
+from .ai85 import registers as registers85
+from .ai85 import testweights as testweights85
+from .ai85 import weights as weights85
+from .ai85.description_rules import DESCRIPTION_RULES
+from .ai85.layer_rules import LAYER_RULES as LAYER_RULES85
+from .ai85.placement_rules import PLACEMENT_RULES as PLACEMENT_RULES85
+from .checkpoint import Checkpoint
+from .device import AI84, AI85, Device
+from .errors import Violation
+from .grammars import AI84_KEYS, AI85_KEYS, Grammar
+from .layer_rules import LAYER_RULES
+from .network import LayerBuilder, Network
+from .operations import CopyKernels, CopyPacked, Program, Section
+from .placement import Placement
+from .placement_rules import PLACEMENT_RULES
+from .reference import LayerValues
+from .registers import RegisterValue
+from .rules import Described, Rule, Subject
+from .yamlcfg import Description
+
+Shape = tuple[int, int, int]  # channels, rows, columns of the network input
+
+# Rules of AI84 that hold on AI85 too, with the sections of the AI85 hardware reference that say so.
+SHARED = {
+    "arch": "10.2", "layer-count": "10.2", "channels-chain": "4.1", "channels-given": "4.1", "unread": "4.1",
+    "in-sizes": "10.3", "in-dim": "4.1", "layers-max": "1.2", "size": "10.3", "data-format": "10.3",
+    "bias-count": "10.4", "sample": "10.2", "map-chain": "10.4", "in-offset": "10.3", "chw-instance": "7.2",
+    "group0": "4.4", "overlap": "10.4",
+}  # fmt: skip
+RULES85 = [replace(rule, sections=SHARED[rule.id]) for rule in LAYER_RULES + PLACEMENT_RULES if rule.id in SHARED]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device with what it does in its own way.
+
+    `test_weights` says whether there are networks with `arch: test`. `builder` gets whether averages are rounded;
+    `kernels` are the operations that load the weights.
+    """
+
+    device: Device
+    grammar: Grammar
+    description_rules: list[Rule[Described]]
+    rules: list[Rule[Subject]]
+    read_checkpoint: Callable[[Path, Description], Checkpoint]
+    untrained: Callable[[Description, Shape], Checkpoint]
+    random_weights: Callable[[Description, Shape, int], Checkpoint]
+    test_weights: bool
+    builder: Callable[[bool], LayerBuilder]
+    place: Callable[[Device, Description, Network, placement.Choices], Placement]
+    registers: Callable[[Device, Network, Placement], Iterator[RegisterValue]]
+    kernels: Callable[[Device, Network, Placement], Iterator[CopyKernels] | Iterator[CopyPacked]]
+    lower: Callable[..., Program]
+    layer_checks: Callable[[Device, Network, Placement, Iterable[LayerValues]], tuple[Section, ...]]
+    verify: Callable[[Device, Network, NDArray[np.int8], Program], list[Violation]]
+
+
+def _checkpoint84(path: Path, description: Description) -> Checkpoint:
+    return checkpoint.read_checkpoint(path)
+
+
+def _checkpoint85(path: Path, description: Description) -> Checkpoint:
+    return checkpoint85.read_checkpoint(path, [each.quantization for each in description.layers if each.has_weights])
+
+
+TARGETS = {
+    AI84.number: Target(
+        AI84, AI84_KEYS, [], LAYER_RULES + PLACEMENT_RULES, _checkpoint84,
+        lambda description, _: checkpoint.untrained(description),
+        lambda description, _, seed: testweights.random_weights(description, seed), True,
+        lambda rounding: layers84.build_layer,
+        placement.place_network, registers.layer_registers, kernels.kernel_arrays, program.lower,
+        program.layer_checks, checker.check_program),
+    AI85.number: Target(
+        AI85, AI85_KEYS, DESCRIPTION_RULES, RULES85 + LAYER_RULES85 + PLACEMENT_RULES85, _checkpoint85,
+        testweights85.untrained, testweights85.random_weights, False,
+        lambda rounding: partial(layers85.build_layer, average_rounding=rounding),
+        placement85.place_network, registers85.layer_registers, weights85.kernel_copies, program85.lower,
+        program85.layer_checks, lambda *anything: []),
+}  # fmt: skip
