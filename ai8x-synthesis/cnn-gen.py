@@ -192,6 +192,11 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--log-filename", type=file_name, default="log.txt", metavar="NAME", help="(log.txt)")
 
 
+def is_given(options: argparse.Namespace, name: str) -> bool:
+    """Whether an option is on the command line; 0 may be its value."""
+    return getattr(options, name) is not None and getattr(options, name) is not False
+
+
 def contradiction(options: argparse.Namespace) -> str:
     """What is wrong with options that are right one by one; empty if nothing is."""
     needed = ("prefix", "test_dir")
@@ -202,10 +207,12 @@ def contradiction(options: argparse.Namespace) -> str:
         if getattr(options, name.removeprefix("--").replace("-", "_")):
             return f"{name}: input through a FIFO, and programs for the RISC-V core, are not generated yet"
     for name in ONLY_85 if options.device == 84 else ONLY_84:
-        if getattr(options, name) not in (None, False):
+        if is_given(options, name):
             return f"--{name.replace('_', '-')} does not exist for {DEVICES[options.device].name}"
+    if options.device != 84 and is_block_level(options) and not options.check:
+        return "block-level tests exist for AI84 only: add --top-level or --embedded-code for AI85"
     for name in ("fc_layer", "unload", "softmax", "fixed_input", "no_unload", "timer", "boost", "no_wfi", "forever"):
-        if getattr(options, name) not in (None, False) and not options.embedded_code:
+        if is_given(options, name) and not options.embedded_code:
             return f"--{name.replace('_', '-')} needs --embedded-code"
     if options.softmax and options.fc_layer:
         return "--softmax is for networks without classification layer; --fc-layer computes it too"

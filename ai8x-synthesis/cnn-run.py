@@ -28,7 +28,7 @@ from chip.elf import Section
 from chip.inference import check_inputs, classify, software_instructions
 from chip.manifest import AcceleratorManifest, Max78000Manifest, SoftwareManifest, read_manifest
 from chip.mcu import Mcu, Result
-from chip.rtltest import BOARD, built, first_difference, is_rtltest
+from chip.rtltest import bench_of, built, first_difference, is_rtltest
 
 Ai84Manifest = AcceleratorManifest | SoftwareManifest
 RAMP = " .:-=+*#%@"
@@ -275,13 +275,14 @@ def run_rtltest(options: argparse.Namespace, console: Console) -> Outcome:
     if options.images:
         raise FirmwareError(f"{options.folder}: a test for RTL simulation runs its sample only; generate a demo with "
                             "--embedded-code --fc-layer for --images")
-    with built(options.folder, line_printer(console)) as elf, Chip() as chip:
-        mcu = Mcu(elf, chip, BOARD)
+    bench = bench_of(options.folder)
+    with built(options.folder, bench, line_printer(console)) as elf, Chip(bench.board.device) as chip:
+        mcu = Mcu(elf, chip, bench.board)
         begin = time.perf_counter()
         run = run_main(console, mcu, options.limit or LIMIT)
         seconds = time.perf_counter() - begin
         passed = run.console.endswith("*** PASS ***\n")  # pass() of the stand-in for the test bench
-        difference = None if passed else str(first_difference(options.folder, mcu))
+        difference = None if passed else str(first_difference(options.folder, bench, mcu))
     result = Outcome(program=options.folder.name, passed=passed, predicted=None, probability=None, label=None,
                      cycles=run.cycles, instructions=run.instructions, seconds=seconds, images=0,
                      images_per_second=None, sections=mcu.firmware.sections, difference=difference)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make weights and a sample for ai84net7 from a seed, for where there are no recordings of speech to train it with."""
+"""Make weights for ai84net7 from a seed, and samples of sound, for where there are no recordings of speech."""
 
 import argparse
 import io
@@ -20,7 +20,7 @@ EXAMPLE = """example:
   ./cnn-gen.py --config-file networks/ai84net7.yaml --checkpoint-file demos/ai84net7-random.pth.tar \\
       --top-level cnn --test-dir demos --prefix ai84net7 --fc-layer --embedded-code
 
-The weights are random: the network recognizes nothing. The sample is no speech, but a tone that rises for a second."""
+The weights are random: the network recognizes nothing. The samples are no speech: a tone rises for a second."""
 
 CHANNELS = (1, 15, 30, 60, 30, 30, 30)
 CLASSES = 7
@@ -28,6 +28,7 @@ FEATURES = CHANNELS[-1] * 4 * 4
 RATE = 16000  # samples per second
 SIDE = 64
 WINDOW = 2 * SIDE  # a spectrum of so many samples has SIDE bins (and the one at half the rate, which is dropped)
+FOLDED = 128  # samples side by side as the channels of a step
 LOUDEST = 60  # dB between the values -128 and 127
 
 
@@ -46,10 +47,24 @@ def weights(seed: int) -> Mapping[str, NDArray[np.float32]]:
     return convolutions | fc
 
 
-def chirp_spectrogram() -> NDArray[np.int64]:
-    """A tone that rises from 250 to 7750 Hz within a second: loudness as -128..127, [1, frequency, time], low first."""
+def chirp() -> NDArray[np.float64]:
+    """A second of a tone that rises from 250 to 7750 Hz, -1 to 1."""
     time = np.arange(RATE) / RATE
-    tone = np.sin(2 * np.pi * (250 + 3750 * time) * time)
+    tone: NDArray[np.float64] = np.sin(2 * np.pi * (250 + 3750 * time) * time)
+    return tone
+
+
+def chirp_folded() -> NDArray[np.int64]:
+    """The tone at half its loudness, then silence: [128 channels, 128 steps, 1], -128..127; a step is 128 samples."""
+    samples = np.zeros(FOLDED * FOLDED)
+    samples[:RATE] = chirp() / 2
+    folded: NDArray[np.int64] = np.rint(samples * 128).astype(np.int64).reshape(FOLDED, FOLDED).T[:, :, None]
+    return folded
+
+
+def chirp_spectrogram() -> NDArray[np.int64]:
+    """The loudness of the tone as -128..127, [1, frequency, time], low first."""
+    tone = chirp()
     starts = np.linspace(0, RATE - WINDOW, SIDE).astype(int)
     frames = tone[starts[:, None] + np.arange(WINDOW)] * np.hanning(WINDOW)
     spectrum = np.abs(np.fft.rfft(frames))[:, :SIDE].T
@@ -69,21 +84,22 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="write a quantized checkpoint (.pth.tar)")
-    parser.add_argument("--sample", type=Path, metavar="FILE", help="write the sample (.npy)")
+    parser.add_argument("--sample", type=Path, metavar="FILE", help="write the sample for SpeechCom (.npy)")
+    parser.add_argument("--folded-sample", type=Path, metavar="FILE", help="write the sample for KWS_20 (.npy)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the weights (default: 1)")
     options = parser.parse_args(arguments)
-    if options.checkpoint is None and options.sample is None:
-        parser.error("nothing to make: give --checkpoint, --sample, or both")
+    if not (options.checkpoint or options.sample or options.folded_sample):
+        parser.error("nothing to make: give --checkpoint, --sample or --folded-sample")
     if options.seed < 0:
         parser.error("--seed is at least 0")
     return options
 
 
-def write_sample(path: Path) -> None:
-    """Write the sample and, beside it, what it is; IzerError when that is not possible."""
+def write_sample(path: Path, dataset: str, what: str, sample: NDArray[np.int64]) -> None:
+    """Write a sample and, beside it, what it is; IzerError when that is not possible."""
     stream = io.BytesIO()
-    np.save(stream, chirp_spectrogram(), allow_pickle=False)
-    about = {"dataset": "SpeechCom", "synthetic": "spectrogram of a rising tone, from synthetic.py", "label": None}
+    np.save(stream, sample, allow_pickle=False)
+    about = {"dataset": dataset, "synthetic": f"{what}, from synthetic.py", "label": None}
     text = json.dumps(about, indent=2) + "\n"
     output.write_folder(path.parent, {path.name: stream.getvalue(), f"{path.stem}.json": text.encode()})
 
@@ -95,7 +111,9 @@ def main(arguments: list[str]) -> int:
         if options.checkpoint:
             write_checkpoint(options.checkpoint, options.seed)
         if options.sample:
-            write_sample(options.sample)
+            write_sample(options.sample, "SpeechCom", "spectrogram of a rising tone", chirp_spectrogram())
+        if options.folded_sample:
+            write_sample(options.folded_sample, "KWS_20", "a rising tone", chirp_folded())
     except IzerError as error:
         print(f"synthetic.py: error: {error}", file=sys.stderr)
         return 1

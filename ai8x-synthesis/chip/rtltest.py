@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from chip.board import AI84
+from chip.board import AI84, MAX78000, Board
 from chip.demo import build
 from chip.errors import FirmwareError
 from chip.mcu import Mcu, Read
@@ -16,10 +16,28 @@ from chip.mcu import Mcu, Read
 RUNTIME = Path(__file__).resolve().parents[1] / "Device"
 SHARED = ("Makefile", "sections.ld", "startup.c", "platform.c", "tornadocnn.h")
 RUN_TEST = "run_test.sv"
-BOARD = replace(AI84, flash_size=16 * 1024 * 1024)  # as in Device/rtlsim/link.ld
+FLASH = 16 * 1024 * 1024  # as in Device/rtlsim/link.ld
+GROUPS, INSTANCES = 4, 4  # of the accelerator, of a group
 
-GROUP, GROUP_STRIDE, GROUPS = 0x50100000, 0x100000, 4  # AI84 hardware reference 2.1
-DATA_MEMORY, INSTANCE_STRIDE, INSTANCES = 0x10000, 0x4000, 4  # in a group
+
+@dataclass(frozen=True)
+class Bench:
+    """What stands in for the test bench of a device: its board, its support code, and where its data memory is."""
+
+    board: Board
+    support: tuple[str, ...]  # files and folders in Device/
+    group: int
+    group_stride: int
+    data_memory: int  # in a group
+    instance_stride: int
+
+
+BENCHES = {
+    "AI84": Bench(replace(AI84, flash_size=FLASH), ("rtlsim",), 0x50100000, 0x100000, 0x10000, 0x4000),  # 2.1
+    # AI85 hardware reference 2.1 and 2.2
+    "AI85": Bench(replace(MAX78000, flash_size=FLASH), ("rtlsim", "rtlsim/max78000", "max78000/sdk/gcr_regs.h"),
+                  0x50100000, 0x400000, 0x300000, 0x8000),
+}  # fmt: skip
 
 CHECK = re.compile(r"if \(\(\*\(\(volatile uint32_t \*\) 0x(\w{8})\)(?: & 0x(\w{8}))?\) != 0x(\w{8})\) return 0;"
                    r"(?: // (.*))?")  # fmt: skip
@@ -27,9 +45,12 @@ CHECK = re.compile(r"if \(\(\*\(\(volatile uint32_t \*\) 0x(\w{8})\)(?: & 0x(\w{
 
 @dataclass(frozen=True)
 class Difference:
-    """The word at which a test failed; only the bits of `mask` count. `meaning` is the comment beside the check."""
+    """The word at which a test failed, and where that is; only the bits of `mask` count.
 
-    address: int
+    `meaning` is the comment beside the check.
+    """
+
+    place: str
     mask: int
     expected: int
     found: int
@@ -39,7 +60,7 @@ class Difference:
     def __str__(self) -> str:
         bits = "" if self.mask == 0xFFFFFFFF else f" in the bits 0x{self.mask:08x}"
         meaning = f" ({self.meaning})" if self.meaning else ""
-        return (f"{place(self.address)}{meaning}: 0x{self.expected:08x} expected{bits}, 0x{self.found:08x} found; "
+        return (f"{self.place}{meaning}: 0x{self.expected:08x} expected{bits}, 0x{self.found:08x} found; "
                 f"{self.line}")
 
 
@@ -51,8 +72,21 @@ def is_rtltest(folder: Path) -> bool:
     return (folder / RUN_TEST).is_file() and not (folder / "cnn-run.json").exists()
 
 
+def bench_of(folder: Path) -> Bench:
+    """The bench for a test, which names its device; raises FirmwareError if there is none."""
+    source = folder / _program_name(folder)
+    try:
+        found = re.search(r"^// Device: (\w+)$", source.read_text(errors="replace"), re.MULTILINE)
+    except OSError as error:
+        raise FirmwareError(f"{source}: {error.strerror}; generate the folder again") from error
+    if not found or found[1] not in BENCHES:
+        raise FirmwareError(f"{source}: names none of the devices {', '.join(BENCHES)} in a line `// Device:`; "
+                            "generate the folder again")
+    return BENCHES[found[1]]
+
+
 @contextmanager
-def built(folder: Path, show: Callable[[str], None]) -> Iterator[Path]:
+def built(folder: Path, bench: Bench, show: Callable[[str], None]) -> Iterator[Path]:
     """The program of a test, built in a temporary folder, so that the test's own stays as it is.
 
     `show` gets each line that make prints. Raises FirmwareError if the test has no C program, BuildError if it does not
@@ -61,7 +95,7 @@ def built(folder: Path, show: Callable[[str], None]) -> Iterator[Path]:
     source = folder / _program_name(folder)
     with tempfile.TemporaryDirectory() as name:
         temporary = Path(name)
-        support = [path for path in (RUNTIME / "rtlsim").iterdir() if path.is_file()]
+        support = [path for name in bench.support for path in _files(RUNTIME / name)]
         for path in [*(RUNTIME / shared for shared in SHARED), *support, source]:
             try:
                 shutil.copy(path, temporary)
@@ -69,6 +103,10 @@ def built(folder: Path, show: Callable[[str], None]) -> Iterator[Path]:
                 raise FirmwareError(f"{path}: {error.strerror}; generate the folder again") from error
         # optimizing one function of thousands of stores takes minutes and brings nothing
         yield build(temporary, show, folder, "-O0 -fno-sanitize=all")
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
 
 
 def _program_name(folder: Path) -> str:
@@ -81,16 +119,16 @@ def _program_name(folder: Path) -> str:
     return found[1]
 
 
-def place(address: int) -> str:
+def place(bench: Bench, address: int) -> str:
     """An address, and for data memory the instance (through all groups) and the word in it (2.2, 2.3)."""
-    group, offset = divmod(address - GROUP, GROUP_STRIDE)
-    instance, byte = divmod(offset - DATA_MEMORY, INSTANCE_STRIDE)
+    group, offset = divmod(address - bench.group, bench.group_stride)
+    instance, byte = divmod(offset - bench.data_memory, bench.instance_stride)
     if not (0 <= group < GROUPS and 0 <= instance < INSTANCES):
         return f"0x{address:08x}"
     return f"0x{address:08x}, instance {INSTANCES * group + instance}, word {byte // 4}"
 
 
-def first_difference(folder: Path, mcu: Mcu) -> Difference:
+def first_difference(folder: Path, bench: Bench, mcu: Mcu) -> Difference:
     """The word that made a test fail: the last one that it read.
 
     What was expected is in the check that read it, found by its source line. Raises FirmwareError if that line of the
@@ -104,14 +142,14 @@ def first_difference(folder: Path, mcu: Mcu) -> Difference:
         text = (folder / name).read_text(errors="replace").splitlines()[int(number) - 1]
     except (OSError, ValueError, IndexError):
         text = ""
-    difference = _failed_check(read, text)
+    difference = _failed_check(bench, read, text)
     if difference is None:
         raise FirmwareError(f"{folder}: the test failed, but not in a check; the last word that it read was "
-                            f"0x{read.value:08x} at {place(read.address)}, {read.line or 'line not known'}")
+                            f"0x{read.value:08x} at {place(bench, read.address)}, {read.line or 'line not known'}")
     return difference
 
 
-def _failed_check(read: Read, text: str) -> Difference | None:
+def _failed_check(bench: Bench, read: Read, text: str) -> Difference | None:
     """The check in a source line, if it is of the word that was read and fails."""
     found = CHECK.search(text)
     if not found:
@@ -119,4 +157,4 @@ def _failed_check(read: Read, text: str) -> Difference | None:
     address, mask, expected = (int(number, 16) for number in (found[1], found[2] or "ffffffff", found[3]))
     if address != read.address or read.value & mask == expected:
         return None
-    return Difference(address, mask, expected, read.value, found[4] or "", read.line)
+    return Difference(place(bench, address), mask, expected, read.value, found[4] or "", read.line)

@@ -47,6 +47,7 @@ class Device:
     weight_bits: tuple[int, ...]
     shifts: range  # of a layer's sums, in bits to the left
     bias_unit: int  # what hardware multiplies a bias with
+    startup_clocks: int  # before the first layer
     ready_sel: int  # wait states of the bus, as programs choose them: bits of CTL
 
     @property
@@ -128,6 +129,7 @@ AI84 = Device(
     weight_bits=(8,),
     shifts=range(0, 1),
     bias_unit=1,  # 1.4
+    startup_clocks=0,
     ready_sel=3,  # 7.3
 )
 
@@ -164,6 +166,7 @@ AI85 = Device(
     weight_bits=(1, 2, 4, 8),
     shifts=range(-15, 16),  # 1.4
     bias_unit=128,
+    startup_clocks=1,  # 14.1
     ready_sel=0,  # 3.3
 )
 

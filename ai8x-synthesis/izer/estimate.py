@@ -1,5 +1,6 @@
 """How long the accelerator runs, as the chip model estimates it (AI84 hardware reference, appendix D)."""
 
+from .device import Device
 from .network import Layer, Network
 from .placement import LayerPlace, Placement
 
@@ -12,6 +13,6 @@ def layer_clocks(layer: Layer, place: LayerPlace) -> int:
     return outputs * place.kernel_count + 2 * inputs + reads
 
 
-def accelerator_clocks(network: Network, placement: Placement) -> int:
-    """Accelerator clocks of one inference, without classification layer."""
-    return sum(layer_clocks(layer, place) for layer, place in zip(network.layers, placement.layers, strict=True))
+def network_clocks(device: Device, network: Network, placement: Placement) -> tuple[int, ...]:
+    """Accelerator clocks of every layer."""
+    return tuple(layer_clocks(layer, place) for layer, place in zip(network.layers, placement.layers, strict=True))

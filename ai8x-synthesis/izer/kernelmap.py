@@ -1,4 +1,4 @@
-"""The map of the mask RAMs as text (AI84 hardware reference, chapter 10)."""
+"""The map of the mask RAMs as text (AI84 hardware reference 10, AI85 hardware reference 11.2)."""
 
 from .device import Device
 from .network import Network
@@ -11,7 +11,7 @@ def kernel_map(device: Device, network: Network, placement: Placement) -> str:
     width = 1 if layers < 10 else len(str(layers)) + 1
     cells = [["X"] * device.mask_columns for _ in range(device.processors)]
     for layer, place in zip(network.layers, placement.layers, strict=True):
-        for column in (place.kernel_column + mask for mask in place.masks):
+        for column in (place.kernel_column + n for n in place.columns):
             for processor in set_bits(place.processors):
                 if column < device.mask_columns:
                     cells[processor][column] = str(layer.index)

@@ -12,7 +12,7 @@ from .device import Device
 from .kernelmap import kernel_map
 from .network import Layer, Network
 from .operations import Program, Section, Write
-from .placement import Placement, groups_of
+from .placement import LayerPlace, Placement, groups_of
 from .reference import LayerValues, partial_sums
 from .registers import RegisterValue
 
@@ -55,7 +55,7 @@ def total_operations(network: Network) -> Operations:
 
 def verbose_listing(
     device: Device, network: Network, placement: Placement, registers: Iterable[RegisterValue], program: Program,
-    sample: NDArray[np.int8], values: tuple[LayerValues, ...],
+    sample: NDArray[np.int8], values: tuple[LayerValues, ...], clocks: tuple[int, ...],
 ) -> str:
     """Everything about one program, as text."""
     parts = [
@@ -66,9 +66,17 @@ def verbose_listing(
                 f"{r.value:08x} // {r.name}: {r.meaning}\n" for r in registers),
         _section(program.section("cnn_start")),
         *_values(network, sample, values),
+        clock_table(device, clocks),
         operation_summary(network),
     ]  # fmt: skip
     return "\n".join(parts)
+
+
+def clock_table(device: Device, clocks: tuple[int, ...]) -> str:
+    """The estimated clocks of all layers, in the columns of the AI85 hardware reference 14.1."""
+    rows = [("Startup", device.startup_clocks), *((f"Layer {n}", count) for n, count in enumerate(clocks))]
+    rows = [(name, count) for name, count in (*rows, ("Total", sum(count for _, count in rows))) if count]
+    return "Estimated clocks\n" + "".join(f"{name:9}{count:18,}\n" for name, count in rows)
 
 
 def _section(section: Section) -> str:
@@ -92,13 +100,23 @@ def _placement(device: Device, network: Network, placement: Placement) -> Iterat
             f"  processors      = 0x{place.processors:016x}\n"
             f"  output map      = 0x{place.output_map:016x}\n"
             f"  groups          = {list(groups_of(device, [place.processors]))}\n"
-            f"  kernel columns  = {place.kernel_column} to {place.kernel_column + place.kernel_count - 1}\n"
+            f"  kernel columns  = {_columns(place)}\n"
+            f"  weights         = {layer.weight_bits} bits, sums shifted by {layer.output_shift}\n"
+            f"  passes          = {place.in_passes} in, {place.out_passes} out\n"
             f"  padding         = {layer.pad}\n"
             f"  bias            = {bias}\n"
             f"  input offset    = 0x{place.in_offset:04x}\n"
             f"  output offset   = 0x{place.out_offset:04x}\n"
             f"  pooling         = {layer.pool or 'none'} {layer.pool_size}, stride {layer.pool_stride}\n"
         )
+
+
+def _columns(place: LayerPlace) -> str:
+    """First and last column, and whose they are where the layer has none of its own."""
+    if not place.columns:
+        return "none"
+    shared = "" if place.stored else ", those of an earlier layer"
+    return f"{place.kernel_column} to {place.kernel_column + place.columns[-1]}{shared}"
 
 
 def _array(title: str, array: NDArray[Any]) -> str:
@@ -121,11 +139,12 @@ def _values(network: Network, sample: NDArray[np.int8], values: tuple[LayerValue
         title = f"Layer {layer.index}:"
         if layer.pool:
             yield _array(f"{title} pooled input", value.pooled)
-        yield _array(f"{title} kernels", layer.weight)
+        if layer.convolves:
+            yield _array(f"{title} kernels", layer.weight)
         if layer.bias is not None:
             yield _array(f"{title} bias", layer.bias)
         yield _array(f"{title} accumulator", value.accumulator)
-        if layer.relu:
+        if layer.activation:
             yield _array(f"{title} output before activation", value.scaled)
         yield _array(f"{title} output", value.output)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import estimate, kernels, listing, program, reference, registers, rules, sampledata, testweights, verify
+from . import listing, program, reference, registers, rules, sampledata, testweights, verify
 from .checkpoint import Checkpoint
 from .cmsis_rules import CMSIS_RULES
 from .device import Device
@@ -81,6 +81,11 @@ class Model:
     def target(self) -> Target:
         """The device with its procedures."""
         return TARGETS[self.device.number]
+
+    @property
+    def clocks(self) -> tuple[int, ...]:
+        """Estimated accelerator clocks of every layer."""
+        return self.target.clocks(self.device, self.network, self.placement)
 
     @property
     def scores(self) -> NDArray[np.int16] | None:
@@ -225,7 +230,7 @@ def rtlsim_program(model: Model, whole_mask_rams: bool = False) -> Program:
 
     With `whole_mask_rams` the mask RAMs are written as in the embedded style.
     """
-    lower_kernels = kernels.kernel_arrays if whole_mask_rams else kernels.kernel_stores
+    lower_kernels = model.target.kernels if whole_mask_rams else model.target.kernel_stores
     lowered = _lower(model, lower_kernels(model.device, model.network, model.placement))
     if model.options.verify:
         lowered = verify.read_back(verify.split_copies(lowered), model.options.verify)
@@ -255,9 +260,9 @@ def cmsis_files(
     model: Model, title: str, command: str, names: Names, ending: Ending = PLAIN
 ) -> dict[str, bytes]:
     """The files of a demo that runs in software with CMSIS-NN, by name."""
-    clocks = estimate.accelerator_clocks(model.network, model.placement)
     return cmsisnn.emit(cmsisnn.Demo(model.device.name, title, command, model.network, model.sample, model.data,
-                                     model.values[-1].output, model.scores, model.classes, clocks, ending), names)
+                                     model.values[-1].output, model.scores, model.classes, sum(model.clocks), ending),
+                        names)  # fmt: skip
 
 
 def rtlsim_files(
@@ -266,7 +271,9 @@ def rtlsim_files(
 ) -> dict[str, bytes]:
     """The files of an RTL simulation test by name; sections that are `compact` copy arrays in loops."""
     program = rtlsim_program(model, "load_kernels" in compact)
-    return rtlsim.emit(rtlsim.Test(title, command, model.network, program, timeout, compact), source, runtest)
+    power_up = model.target.power_up(model.placement.groups)
+    return rtlsim.emit(rtlsim.Test(model.device.name, title, command, power_up, model.network, program, timeout,
+                                   compact), source, runtest)  # fmt: skip
 
 
 def blocklevel_files(
@@ -291,4 +298,4 @@ def pooling_files(model: Model) -> dict[str, bytes]:
 def verbose_listing(model: Model) -> str:
     """What --verbose prints."""
     return listing.verbose_listing(model.device, model.network, model.placement, model.registers,
-                                   rtlsim_program(model), model.data, model.values)  # fmt: skip
+                                   rtlsim_program(model), model.data, model.values, model.clocks)  # fmt: skip

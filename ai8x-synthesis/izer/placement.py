@@ -28,6 +28,11 @@ def first_quad(bitmap: int) -> int:
     return first_bit(bitmap) & ~3
 
 
+def masks_of(output_map: int) -> tuple[int, ...]:
+    """The distance of every set bit from lane 0 of the quad that holds the lowest one."""
+    return tuple(bit - first_quad(output_map) for bit in set_bits(output_map))
+
+
 @dataclass(frozen=True)
 class BiasPlace:
     """The bias RAM that holds a layer's biases: group, first entry, number of entries (one per mask)."""
@@ -42,10 +47,10 @@ class LayerPlace:
     """Place of one layer. Maps are 64-bit maps of processors, offsets are bytes from the start of every instance.
 
     Output channel o belongs to the o-th set bit of `output_map`. Its mask is its distance from lane 0 of the map's
-    first quad; `kernel_count` counts the masks, those of unused lanes included. On AI84 the kernels are in column
-    `kernel_column` plus mask. Where a layer has more channels than processors, they are handled in several passes: the
-    words of a pixel lie one after the other, a word for each pass. On AI85, `columns` are those that are written,
-    relative to `kernel_column`, and `stored` is False where the kernels are those of an earlier layer.
+    first quad; `kernel_count` counts the masks, those of unused lanes included. `columns` are those that are written,
+    relative to `kernel_column`; on AI84 they are the masks. Where a layer has more channels than processors, they are
+    handled in several passes: the words of a pixel lie one after the other, a word for each pass. `stored` is False
+    where the kernels are those of an earlier layer.
     """
 
     processors: int
@@ -65,8 +70,8 @@ class LayerPlace:
 
     @property
     def masks(self) -> list[int]:
-        """The mask (column relative to `kernel_column`) of every output channel."""
-        return [bit - first_quad(self.output_map) for bit in set_bits(self.output_map)]
+        """The mask of every output channel of a pass."""
+        return list(masks_of(self.output_map))
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def place_network(device: Device, description: Description, network: Network, ch
         in_offset = offsets[description.sources(n)[0]] if described.in_offset is None else described.in_offset
         gap = 2 if network.layers[n].pool_size == 4 else 0
         places.append(LayerPlace(processors[n], maps[n], in_offset, described.out_offset, *columns[n], bias,
-                                 row_gap=gap))  # fmt: skip
+                                 row_gap=gap, columns=masks_of(maps[n])))  # fmt: skip
         offsets[n] = described.out_offset
     return Placement(tuple(places), groups_of(device, [*processors, *maps]))
 

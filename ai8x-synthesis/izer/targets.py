@@ -8,7 +8,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import checker, checkpoint, checkpoint85, kernels, layers84, placement, program, registers, testweights
+from . import (
+    checker,
+    checkpoint,
+    checkpoint85,
+    estimate,
+    kernels,
+    layers84,
+    placement,
+    program,
+    registers,
+    testweights,
+)
+from .ai85 import latency
 from .ai85 import layers as layers85
 from .ai85 import placement as placement85
 from .ai85 import program as program85
@@ -20,6 +32,7 @@ from .ai85.layer_rules import LAYER_RULES as LAYER_RULES85
 from .ai85.placement_rules import PLACEMENT_RULES as PLACEMENT_RULES85
 from .checkpoint import Checkpoint
 from .device import AI84, AI85, Device
+from .emit.rtlsim import POWER_UP84, power_up85
 from .errors import Violation
 from .grammars import AI84_KEYS, AI85_KEYS, Grammar
 from .layer_rules import LAYER_RULES
@@ -49,7 +62,8 @@ class Target:
     """A device with what it does in its own way.
 
     `test_weights` says whether there are networks with `arch: test`. `builder` gets whether averages are rounded;
-    `kernels` are the operations that load the weights.
+    `kernels` are the operations that load the weights, `kernel_stores` those of a test for RTL simulation, whose
+    `power_up` depends on the used groups.
     """
 
     device: Device
@@ -64,7 +78,10 @@ class Target:
     place: Callable[[Device, Description, Network, placement.Choices], Placement]
     registers: Callable[[Device, Network, Placement], Iterator[RegisterValue]]
     kernels: Callable[[Device, Network, Placement], Iterator[CopyKernels] | Iterator[CopyPacked]]
+    kernel_stores: Callable[[Device, Network, Placement], Iterator[CopyKernels] | Iterator[CopyPacked]]
+    power_up: Callable[[tuple[int, ...]], tuple[str, ...]]
     lower: Callable[..., Program]
+    clocks: Callable[[Device, Network, Placement], tuple[int, ...]]
     layer_checks: Callable[[Device, Network, Placement, Iterable[LayerValues]], tuple[Section, ...]]
     verify: Callable[[Device, Network, NDArray[np.int8], Program], list[Violation]]
 
@@ -83,12 +100,14 @@ TARGETS = {
         lambda description, _: checkpoint.untrained(description),
         lambda description, _, seed: testweights.random_weights(description, seed), True,
         lambda rounding: layers84.build_layer,
-        placement.place_network, registers.layer_registers, kernels.kernel_arrays, program.lower,
+        placement.place_network, registers.layer_registers, kernels.kernel_arrays, kernels.kernel_stores,
+        lambda groups: POWER_UP84, program.lower, estimate.network_clocks,
         program.layer_checks, checker.check_program),
     AI85.number: Target(
         AI85, AI85_KEYS, DESCRIPTION_RULES, RULES85 + LAYER_RULES85 + PLACEMENT_RULES85, _checkpoint85,
         testweights85.untrained, testweights85.random_weights, False,
         lambda rounding: partial(layers85.build_layer, average_rounding=rounding),
-        placement85.place_network, registers85.layer_registers, weights85.kernel_copies, program85.lower,
+        placement85.place_network, registers85.layer_registers, weights85.kernel_copies, weights85.kernel_copies,
+        power_up85, program85.lower, latency.layer_clocks,
         program85.layer_checks, lambda *anything: []),
 }  # fmt: skip

@@ -85,7 +85,7 @@ def clocks(folder: Path) -> list[str]:
     """The estimated clocks of every layer."""
     model, expected = model85_of(folder), json.loads((folder / "latency.json").read_text())
     found = latency.layer_clocks(model.device, model.network, model.placement)
-    return _unequal("clocks", [latency.STARTUP, *found], [clocks for _, clocks, *_ in expected["layers"]])
+    return _unequal("clocks", [model.device.startup_clocks, *found], [clocks for _, clocks, *_ in expected["layers"]])
 
 
 def run_on_chip(chip: Chip, program: Program) -> None:

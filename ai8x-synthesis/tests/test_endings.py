@@ -65,7 +65,7 @@ def test_rtl_tests_copy_arrays_in_loops(compact):
     model = model_of(CASE)
     program = pipeline.rtlsim_program(model, "load_kernels" in compact)
     assert play(program) == []
-    test = RtlTest("t", "test", model.network, program, 4, frozenset(compact))
+    test = RtlTest("AI84", "t", "test", (), model.network, program, 4, frozenset(compact))
     text = emit(test, "test.c", "run_test.sv")["test.c"].decode()
     for section, loop in (("load_input", "copy_words("), ("load_kernels", "copy_kernels(")):
         for operation in program.section(section).operations:

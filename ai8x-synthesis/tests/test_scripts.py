@@ -100,9 +100,10 @@ def test_training_reads_the_synthetic_weights(tmp_path):
     assert found.quantized
 
 
-def test_synthetic_sample_is_the_committed_one(tmp_path):
-    command(ROOT / "synthetic.py", "--sample", tmp_path / "sample_speechcom.npy")
-    for name in ("sample_speechcom.npy", "sample_speechcom.json"):
+def test_synthetic_samples_are_the_committed_ones(tmp_path):
+    command(ROOT / "synthetic.py", "--sample", tmp_path / "sample_speechcom.npy", "--folded-sample",
+            tmp_path / "sample_kws_20.npy")  # fmt: skip
+    for name in ("sample_speechcom.npy", "sample_speechcom.json", "sample_kws_20.npy", "sample_kws_20.json"):
         assert (tmp_path / name).read_bytes() == (ROOT / "samples" / name).read_bytes()
 
 

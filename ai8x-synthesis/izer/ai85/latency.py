@@ -8,11 +8,9 @@ from ..placement import LayerPlace, Placement
 from .layers import as_executed
 from .registers import flat_passes, time_slots
 
-STARTUP = 1
-
 
 def layer_clocks(device: Device, network: Network, placement: Placement) -> tuple[int, ...]:
-    """Clocks of every layer, without the one that every run begins with."""
+    """Clocks of every layer."""
     pairs = zip(network.layers, placement.layers, strict=True)
     return tuple(_clocks(device, as_executed(layer), place) for layer, place in pairs)
 
