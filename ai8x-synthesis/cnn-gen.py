@@ -19,11 +19,15 @@ from izer.emit.max78000 import Choices
 from izer.errors import IzerError
 from izer.kernelmap import kernel_map
 from izer.program import LOAD_SECTIONS, Options
+from izer.targets import TARGETS
 
 LATER = ("--fifo", "--fast-fifo", "--fast-fifo-quad", "--riscv")
-ONLY_84 = ("fc_layer", "cmsis_software_nn", "fractional_softmax", "unload", "zero_unused", "compact_data",
-           "compact_weights", "write_zero_registers")  # fmt: skip
-ONLY_85 = ("avg_pool_rounding", "no_deduplicate_weights", "no_unload", "timer", "boost", "no_wfi", "forever")
+DEMO_OPTIONS = ("fc_layer", "unload", "softmax", "fixed_input", "no_unload", "timer", "boost", "no_wfi", "forever")
+ONLY = {  # options that exist for one device
+    84: ("fc_layer", "cmsis_software_nn", "fractional_softmax", "unload", "zero_unused", "compact_data",
+         "compact_weights", "write_zero_registers"),
+    85: ("avg_pool_rounding", "no_deduplicate_weights", "no_unload", "timer", "boost", "no_wfi", "forever"),
+}  # fmt: skip
 
 EXAMPLE = """example:
   ./cnn-gen.py --verbose -L --top-level cnn --test-dir demos --prefix FashionMNIST \\
@@ -206,12 +210,13 @@ def contradiction(options: argparse.Namespace) -> str:
     for name in LATER:
         if getattr(options, name.removeprefix("--").replace("-", "_")):
             return f"{name}: input through a FIFO, and programs for the RISC-V core, are not generated yet"
-    for name in ONLY_85 if options.device == 84 else ONLY_84:
+    target = TARGETS[options.device]
+    for name in (name for device, names in ONLY.items() if device != options.device for name in names):
         if is_given(options, name):
-            return f"--{name.replace('_', '-')} does not exist for {DEVICES[options.device].name}"
-    if options.device != 84 and is_block_level(options) and not options.check:
-        return "block-level tests exist for AI84 only: add --top-level or --embedded-code for AI85"
-    for name in ("fc_layer", "unload", "softmax", "fixed_input", "no_unload", "timer", "boost", "no_wfi", "forever"):
+            return f"--{name.replace('_', '-')} does not exist for {target.device.name}"
+    if not target.block_level and is_block_level(options) and not options.check:
+        return f"there are no block-level tests for {target.device.name}: add --top-level or --embedded-code"
+    for name in DEMO_OPTIONS:
         if is_given(options, name) and not options.embedded_code:
             return f"--{name.replace('_', '-')} needs --embedded-code"
     if options.softmax and options.fc_layer:
@@ -300,7 +305,7 @@ def generated_files(
     options: argparse.Namespace, model: pipeline.Model, title: str, command: str
 ) -> dict[str, bytes]:
     """The files of the chosen kind of output, by name."""
-    if options.embedded_code and options.device != 84:
+    if options.embedded_code and model.target.sdk:
         choices = Choices(options.softmax, not options.no_unload, options.timer, options.boost, not options.no_wfi,
                           options.forever)  # fmt: skip
         return pipeline.sdk_files(model, title, command, choices)

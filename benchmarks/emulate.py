@@ -3,23 +3,13 @@
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from tabulate import tabulate
 
-from networks import SYNTHESIS, networks
-
-
-def run(script: str, *options: str | Path) -> None:
-    """Run a script of ai8x-synthesis, and end with its message if it fails."""
-    command = [sys.executable, script, *options]
-    done = subprocess.run(command, cwd=SYNTHESIS, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{script} failed:\n{done.stderr}")
+from networks import networks, run
 
 
 def measure(name: str, options: tuple[str, ...], images: int, folder: Path) -> tuple[object, ...]:

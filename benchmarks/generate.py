@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time and peak memory of cnn-gen.py as a whole process, for each AI84 network."""
+"""Time and peak memory of cnn-gen.py as a whole process, for each network."""
 
 import argparse
 import os
@@ -11,13 +11,19 @@ import time
 
 from tabulate import tabulate
 
-from networks import SYNTHESIS, networks
+from networks import SYNTHESIS, networks, networks85
 
 KINDS = {
     "embedded": ("-L", "--embedded-code", "--unload"),
     "embedded --verbose": ("-L", "--embedded-code", "--unload", "--verbose"),
     "rtlsim": ("-L",),
     "rtlsim --verbose": ("-L", "--verbose"),
+}
+
+KINDS85 = {
+    "embedded": ("-L", "--embedded-code"),
+    "embedded --verbose": ("-L", "--embedded-code", "--verbose"),
+    "rtlsim": ("-L", "--top-level", "cnn"),
 }
 
 
@@ -37,6 +43,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="runs of each network and kind (default: 5)")
     runs = parser.parse_args().runs
     cases = {(name, kind): (*options, *more) for name, options in networks().items() for kind, more in KINDS.items()}
+    cases |= {(name, kind): (*options, *more) for name, options in networks85().items()
+              for kind, more in KINDS85.items()}  # fmt: skip
     results: dict[tuple[str, str], list[tuple[float, int]]] = {case: [] for case in cases}
     with tempfile.TemporaryDirectory() as folder:
         output = ("--test-dir", folder, "--autogen", folder)

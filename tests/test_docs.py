@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import pytest
 
-from izer.grammars import AI84_KEYS
+from izer.grammars import AI84_KEYS, AI85_KEYS
 from izer.targets import TARGETS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +38,16 @@ def test_the_network_page_shows_the_yaml_file_that_it_names():
 def test_the_network_page_describes_every_yaml_key():
     tables = "".join(line.split("|")[1] for line in NETWORK_PAGE.splitlines() if line.startswith("| `"))
     assert {*AI84_KEYS.whole, *AI84_KEYS.keys} - set(re.findall(r"`(\w+)`", tables)) == set()
+
+
+def test_the_page_of_ai85_describes_every_yaml_key_and_option():
+    page = (ROOT / "docs" / "ai85.md").read_text(encoding="utf-8")
+    keys = {*AI85_KEYS.whole, *AI85_KEYS.keys}
+    assert keys - set(re.findall(r"`(\w+)`", page)) == set()
+    rules = {entry.id for entry in (*TARGETS[85].rules, *TARGETS[85].description_rules)}
+    named = set(re.findall(r"[Rr]ules?,? `([\w-]+)`", page)) | set(re.findall(r"`((?:output|narrow|columns)-\w+)`", page))
+    assert len(named) > 5
+    assert named <= rules
 
 
 def test_the_rules_that_the_network_page_names_exist():

@@ -63,11 +63,14 @@ class Target:
 
     `test_weights` says whether there are networks with `arch: test`. `builder` gets whether averages are rounded;
     `kernels` are the operations that load the weights, `kernel_stores` those of a test for RTL simulation, whose
-    `power_up` depends on the used groups.
+    `power_up` depends on the used groups. Demos are for the vendor's SDK, or stand alone; `block_level` says whether
+    there are tests of the accelerator alone.
     """
 
     device: Device
     grammar: Grammar
+    sdk: bool
+    block_level: bool
     description_rules: list[Rule[Described]]
     rules: list[Rule[Subject]]
     read_checkpoint: Callable[[Path, Description], Checkpoint]
@@ -96,7 +99,7 @@ def _checkpoint85(path: Path, description: Description) -> Checkpoint:
 
 TARGETS = {
     AI84.number: Target(
-        AI84, AI84_KEYS, [], LAYER_RULES + PLACEMENT_RULES, _checkpoint84,
+        AI84, AI84_KEYS, False, True, [], LAYER_RULES + PLACEMENT_RULES, _checkpoint84,
         lambda description, _: checkpoint.untrained(description),
         lambda description, _, seed: testweights.random_weights(description, seed), True,
         lambda rounding: layers84.build_layer,
@@ -104,7 +107,7 @@ TARGETS = {
         lambda groups: POWER_UP84, program.lower, estimate.network_clocks,
         program.layer_checks, checker.check_program),
     AI85.number: Target(
-        AI85, AI85_KEYS, DESCRIPTION_RULES, RULES85 + LAYER_RULES85 + PLACEMENT_RULES85, _checkpoint85,
+        AI85, AI85_KEYS, True, False, DESCRIPTION_RULES, RULES85 + LAYER_RULES85 + PLACEMENT_RULES85, _checkpoint85,
         testweights85.untrained, testweights85.random_weights, False,
         lambda rounding: partial(layers85.build_layer, average_rounding=rounding),
         placement85.place_network, registers85.layer_registers, weights85.kernel_copies, weights85.kernel_copies,

@@ -115,7 +115,7 @@ def test_the_same_command_gives_the_same_files(tmp_path):
     (("--fc-layer", *EMBEDDED), "--fc-layer does not exist for AI85"),
     (("--cmsis-software-nn", *EMBEDDED), "--cmsis-software-nn does not exist for AI85"),
     (("--fifo", *EMBEDDED), "not generated yet"),
-    (("--softmax",), "add --top-level or --embedded-code"),
+    (("--softmax",), "there are no block-level tests for AI85"),
     (("--boost", "2", *EMBEDDED), "argument --boost"),
 ])  # fmt: skip
 def test_options_that_make_no_sense_have_status_2(tmp_path, options, message):
