@@ -54,6 +54,7 @@ struct device {
     const struct window *left_out;
     const struct description *global, *layer, *always_on_register;
     uint32_t lctl, ena; /* numbers of these layer registers */
+    uint32_t chw_processors; /* of a group: those that may read CHW data, one of an instance at most */
     struct bias_fields bias;
     uint32_t commit_bits;   /* that must be 0 in the word that commits a kernel */
     uint32_t ctl_required;  /* bits of CTL that must be 1 in a group that is started */

@@ -78,6 +78,15 @@ int32_t decode_bias(struct chip *chip, struct layer *layer)
     return CHIP_OK;
 }
 
+/* AI84 6.2; AI85 7.2, where it may be any lane of the instance. */
+static int may_read_chw(const struct device *device, uint32_t enabled)
+{
+    for (uint32_t instance = enabled; instance; instance >>= LANES)
+        if (count_bits(instance & 0xF) > 1)
+            return 0;
+    return !(enabled & ~device->chw_processors);
+}
+
 int32_t decode_enables(struct chip *chip, struct layer *layer)
 {
     for (uint32_t g = 0; g < chip->device->groups; g++) {
@@ -88,10 +97,10 @@ int32_t decode_enables(struct chip *chip, struct layer *layer)
             return fault(chip, CHIP_START, address,
                          "ENA of layer %u in group %u = 0x%08X: mask and processor enables must be equal",
                          layer->index, g, value);
-        if (layer->chw && p & 0xEEEE)
+        if (layer->chw && !may_read_chw(chip->device, p))
             return fault(chip, CHIP_START, address,
-                         "layer %u reads CHW data with processors 0x%04X of group %u: only the first processor of an "
-                         "instance may", layer->index, p, g);
+                         "layer %u reads CHW data with processors 0x%04X of group %u: only %s processor of an instance "
+                         "may", layer->index, p, g, chip->device->chw_processors == 0x1111 ? "the first" : "one");
         layer->enabled[g] = p;
     }
     return CHIP_OK;

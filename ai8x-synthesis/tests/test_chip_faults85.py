@@ -212,7 +212,7 @@ def test_reserved_bits_and_modes_that_are_not_modelled_stop_and_name_the_field(a
     ({lreg(0, ENA, 0): 0x10003}, lreg(0, ENA, 0),
      "ENA of layer 0 in group 0 = 0x00010003: mask and processor enables must be equal"),
     ({lreg(0, LCTL, 0): 0x2960, lreg(1, LCTL, 0): 0x960}, lreg(0, ENA, 0),
-     "layer 0 reads CHW data with processors 0x0003 of group 0: only the first processor of an instance may"),
+     "layer 0 reads CHW data with processors 0x0003 of group 0: only one processor of an instance may"),
     (both(RPTR_BASE, 8180), sram(0, 0), "layer 0 reads 16 words from word 8180 of instance 0, which has 8192 words"),
     (both(WPTR_BASE, 0x3FF8), sram(1, 8184),
      "layer 0 writes 16 words from word 8184 of instance 1, which has 8192 words"),

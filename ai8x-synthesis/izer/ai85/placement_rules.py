@@ -167,10 +167,11 @@ def capacity_out(subject: Subject) -> Iterator[Finding]:
 
 @rule("chw-passes", "7.2", PLACEMENT_RULES)
 def chw_passes(subject: Subject) -> Iterator[Finding]:
-    """A CHW input has at most 16 channels: one for each data memory instance."""
+    """A CHW input is read in one pass: it has at most 16 channels, one for each instance, and is not flattened."""
     layer, place = next(subject.places)
-    if subject.network.data_format == "chw" and place.in_passes > 1:
-        yield Finding(0, "data_format", f"{layer.in_channels} channels", "Use `data_format: hwc`.")
+    if subject.network.data_format == "chw" and (place.in_passes > 1 or layer.flatten):
+        yield Finding(0, "data_format", f"{layer.in_channels} channels{', flattened' if layer.flatten else ''}",
+                      "Use `data_format: hwc`.")
 
 
 @rule("weight-memory", "5.7", PLACEMENT_RULES)
