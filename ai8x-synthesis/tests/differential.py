@@ -1,11 +1,7 @@
 """One random network in every implementation: whatever differs is raised as AssertionError, IzerError or ChipError."""
 
-import tempfile
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import torch
@@ -17,6 +13,7 @@ from chip.demo import build as build_demo
 from chip.demo import read_probabilities, read_scores
 from chip.mcu import Mcu
 from conformance_checks import run_on_chip
+from fuzzing import Comparison, Tried, run
 from izer import pipeline, reference
 from izer.device import AI84
 from izer.emit.demofolder import Names
@@ -29,10 +26,6 @@ from random_networks import EVERYTHING, Space, random_network
 
 NAMES = Names("main.c", "weights.h", "sampledata.h")
 MAX_CHECKS = 1000  # in a program to compile: every check is a statement in C
-
-
-class Difference(Exception):
-    """A network that is not the same everywhere; the text has all that is needed to make it again."""
 
 
 def build(network: DrawnNetwork, folder: Path) -> pipeline.Model:
@@ -186,50 +179,14 @@ def kinds(network: DrawnNetwork, model: pipeline.Model) -> Iterator[str]:
     yield from (name for name, holds in found.items() if holds)
 
 
-@dataclass(frozen=True)
-class Tried:
-    """How many networks were compared, how many of them compiled, and how many of each kind."""
-
-    networks: int
-    compiled: int
-    kinds: Counter[str]
-
-    def __add__(self, other: "Tried") -> "Tried":
-        return Tried(self.networks + other.networks, self.compiled + other.compiled, self.kinds + other.kinds)
+def remake(network: DrawnNetwork, seed: int) -> str:
+    """How the network's files are made again, and its description."""
+    options = f"--input-offset {network.input_offset}{' --fc-layer' if network.classes else ''}"
+    return ("Its files are made by "
+            f"random_network(Random({seed}), EVERYTHING).write(folder); options: {options}\n{network.yaml}")
 
 
 def run_seeds(seeds: range, space: Space = EVERYTHING) -> Tried:
     """Compare one network per seed, and compile the last small one of them. Raises Difference."""
-    torch.set_num_threads(1)
-    counted: Counter[str] = Counter()
-    to_compile = None
-    for seed in seeds:
-        network = random_network(Random(seed), space)
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                model = build(network, Path(folder))
-                compare(model)
-        except Exception as error:
-            raise Difference(describe(network, seed, error)) from error
-        counted.update(kinds(network, model))
-        if compilable(model):
-            to_compile = (seed, network, model)
-    if to_compile:
-        seed, network, model = to_compile
-        _compile(seed, network, model)
-    return Tried(len(seeds), int(to_compile is not None), counted)
-
-
-def _compile(seed: int, network: DrawnNetwork, model: pipeline.Model) -> None:
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            compare_firmware(model, Path(folder))
-    except Exception as error:
-        raise Difference(describe(network, seed, error)) from error
-
-
-def describe(network: DrawnNetwork, seed: int, error: Exception) -> str:
-    """What differs, and the network: its seed, description and options."""
-    options = f"--input-offset {network.input_offset}{' --fc-layer' if network.classes else ''}"
-    return (f"seed {seed}: {type(error).__name__}: {error}\nIts files are made by "
-            f"random_network(Random({seed}), EVERYTHING).write(folder); options: {options}\n{network.yaml}")
+    return run(Comparison(lambda dice: random_network(dice, space), build, lambda _, model: compare(model), compilable,
+                          compare_firmware, kinds, remake), seeds)  # fmt: skip

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 import differential
 import run_fuzz
 from chip.binding import Chip
-from differential import Difference, build, run_seeds
+from differential import build, run_seeds
+from fuzzing import Difference
 from izer import reference
 from izer.network import Layer
 from network_files import EXTREMES, DrawnNetwork

@@ -84,15 +84,15 @@ def as_executed(layer: Layer) -> Layer:
                    width=layer.dilation, pad=1, pads=(1, 1))  # fmt: skip
 
 
-def words_ahead(layer: Layer) -> int:
-    """Words that hardware writes in front of the first output of a dilated layer, for each output pass (4.3.3)."""
+def pixels_ahead(layer: Layer) -> int:
+    """Pixels that hardware writes in front of the first output of a dilated layer (4.3.3)."""
     executed = as_executed(layer)
     return layer.dilation if executed.op != layer.op and layer.kernel[0] == 3 else 0
 
 
-def words_after(layer: Layer) -> int:
-    """Words that hardware writes behind the last output of a dilated layer, for each output pass (4.3.3)."""
+def pixels_after(layer: Layer) -> int:
+    """Pixels that hardware writes behind the last output of a dilated layer (4.3.3)."""
     executed = as_executed(layer)
     if executed.op == layer.op:
         return 0
-    return executed.out_height * executed.out_width - layer.out_height * layer.out_width - words_ahead(layer)
+    return executed.out_height * executed.out_width - layer.out_height * layer.out_width - pixels_ahead(layer)

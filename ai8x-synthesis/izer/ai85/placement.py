@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..device import Device
+from ..memory import output_words
 from ..network import Layer, Network
 from ..placement import (
     BiasPlace,
@@ -26,7 +27,7 @@ from ..placement import (
 )
 from ..yamlcfg import Description
 from ..yamlvalues import NETWORK_INPUT
-from .layers import as_executed, words_after, words_ahead
+from .layers import as_executed, pixels_after, pixels_ahead
 
 COLUMN_BYTES = 9
 
@@ -57,7 +58,8 @@ def count_masks(layer: Layer, output_map: int, in_passes: int, out_passes: int) 
     masks = span * out_passes * in_passes
     reserved = _reserved(masks - unaligned, taps, layer.weight_bits)
     skipped = unaligned * taps // COLUMN_BYTES
-    last = max(skipped + reserved, -(-masks * taps * layer.weight_bits // (8 * COLUMN_BYTES)))
+    stream = -(-masks // (8 // layer.weight_bits)) * taps  # bytes
+    last = max(skipped + reserved, -(-stream // COLUMN_BYTES))
     whole = taps == COLUMN_BYTES and layer.weight_bits == 8 and in_passes == out_passes == 1
     holes = set(range(span)) - {bit - first_quad(output_map) for bit in set_bits(output_map)} if whole else set()
     return Masks(masks, reserved, tuple(n for n in range(skipped, last) if n not in holes))
@@ -90,8 +92,8 @@ def place_network(device: Device, description: Description, network: Network, ch
         places.append(LayerPlace(
             processors[n], maps[n], in_offset, described.out_offset, columns[n] if weights else 0,
             masks[n].count if weights else 0, biases[n], in_passes[n], out_passes[n],
-            words_ahead=words_ahead(network.layers[n]) * out_passes[n],
-            words_after=words_after(network.layers[n]) * out_passes[n],
+            words_ahead=pixels_ahead(network.layers[n]) * out_passes[n] * output_words(network.layers[n]),
+            words_after=pixels_after(network.layers[n]) * out_passes[n] * output_words(network.layers[n]),
             columns=masks[n].written if weights else (), stored=first[n] == n,
         ))  # fmt: skip
         offsets[n] = described.out_offset
