@@ -62,10 +62,10 @@ def _kernels(weight: NDArray[np.int8], flattened: tuple[int, int] | None) -> NDA
     if flattened is None:
         sides = (*weight.shape[2:], 1, 1)[:2]
         return weight.reshape(outputs, inputs, *sides)
-    pixels = max(1, flattened[0] * flattened[1])
+    rows, columns = max(1, flattened[0]), max(1, flattened[1])
     features = weight.reshape(outputs, -1)
-    channels = features.shape[1] // pixels
-    return features[:, : channels * pixels].reshape(outputs, channels, max(1, flattened[0]), max(1, flattened[1]))
+    channels = features.shape[1] // (rows * columns)
+    return features[:, : channels * rows * columns].reshape(outputs, channels, rows, columns)
 
 
 def as_executed(layer: Layer) -> Layer:
