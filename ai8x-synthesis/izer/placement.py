@@ -102,6 +102,11 @@ def channels_per_pass(channels: int, processors: int) -> int:
     return min(processors, (-(-channels // passes(channels, processors)) + 3) // 4 * 4)
 
 
+def passes_are_full(channels: int, processors: int) -> bool:
+    """Whether every pass, the last one too, handles as many channels as the others."""
+    return channels % max(1, channels_per_pass(channels, processors)) == 0
+
+
 @dataclass(frozen=True)
 class Choices:
     """What can be chosen of a placement beside the description.

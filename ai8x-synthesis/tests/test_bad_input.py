@@ -1,4 +1,4 @@
-"""Two thousand bad inputs: each gives one clear message and the right exit status, and leaves nothing behind.
+"""Three thousand bad inputs: each gives one clear message and the right exit status, and leaves nothing behind.
 
 The programs run in this process; any exception that escapes them fails the test.
 """
@@ -16,11 +16,25 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from conformance_cases import CASES, ROOT
+from conformance_cases import CASES, CASES85, ROOT
 from izer import torchfile
 
-CASE = CASES / "valid" / "pad0_relu"
-OTHERS = sorted((CASES / "valid").iterdir())
+
+@dataclass(frozen=True)
+class Source:
+    """Where good inputs of a device come from, the options that its programs want, and how many tries there are."""
+
+    options: tuple[str, ...]
+    case: Path
+    others: tuple[Path, ...]
+    share: float
+
+
+SOURCES = {
+    "ai84": Source((), CASES / "valid" / "pad0_relu", tuple(sorted((CASES / "valid").iterdir())), 1),
+    "ai85": Source(("--ai85",), CASES85 / "valid" / "tier1-quant-mixed", tuple(sorted(CASES85.glob("valid/tier1-*"))),
+                   0.5),
+}  # fmt: skip
 PIECES = [
     "", ":", "- ", "\t", "&a ", "*a", "!!", "{", "]", "'", '"', "0x", "-1", "1e999", "99999999999999999999", "null",
     "~", "true", "[1, 2]", "{a: b}", "\x00", "\ufeff", "\u2028", "é", "<<: *a", "? ", "|\n", "%YAML 1.9\n", "---\n",
@@ -50,7 +64,7 @@ class Inputs:
     label: bytes | None = None
 
 
-def good(case: Path = CASE) -> Inputs:
+def good(case: Path) -> Inputs:
     names = ("network.yaml", "checkpoint.pth.tar", "sample.npy")
     return Inputs(*((case / name).read_bytes() for name in names))
 
@@ -65,9 +79,9 @@ def damage(data: bytes, dice: random.Random) -> bytes:
     return bytes(changed)
 
 
-def typo(dice: random.Random) -> Inputs:
+def typo(source: Source, dice: random.Random) -> Inputs:
     """Characters of the description are removed, replaced or inserted."""
-    inputs = good()
+    inputs = good(source.case)
     text = inputs.yaml.decode()
     for _ in range(dice.choice([1, 1, 1, 2, 4])):
         start = dice.randrange(len(text))
@@ -76,9 +90,9 @@ def typo(dice: random.Random) -> Inputs:
     return inputs
 
 
-def wrong_value(dice: random.Random) -> Inputs:
+def wrong_value(source: Source, dice: random.Random) -> Inputs:
     """A value of the description is replaced by one of another type or size; a key may go or come twice."""
-    inputs = good()
+    inputs = good(source.case)
     lines = inputs.yaml.decode().splitlines()
     line = dice.choice([n for n, text in enumerate(lines) if ":" in text])
     key = lines[line].split(":")[0]
@@ -87,9 +101,9 @@ def wrong_value(dice: random.Random) -> Inputs:
     return inputs
 
 
-def encoding(dice: random.Random) -> Inputs:
+def encoding(source: Source, dice: random.Random) -> Inputs:
     """The description in another encoding, as random bytes, or not there."""
-    inputs = good()
+    inputs = good(source.case)
     text = inputs.yaml.decode()
     inputs.yaml = dice.choice([
         text.encode("utf-16"), text.encode("utf-32"), text.replace("ReLU", "ReLÜ").encode("latin-1"),
@@ -100,9 +114,9 @@ def encoding(dice: random.Random) -> Inputs:
     return inputs
 
 
-def broken_checkpoint(dice: random.Random) -> Inputs:
+def broken_checkpoint(source: Source, dice: random.Random) -> Inputs:
     """Damaged, empty or missing checkpoints."""
-    inputs = good()
+    inputs = good(source.case)
     inputs.checkpoint = dice.choice([damage(inputs.checkpoint, dice), damage(inputs.checkpoint, dice), b"", None,
                                      dice.randbytes(300), b"PK\x03\x04" + dice.randbytes(200)])  # fmt: skip
     return inputs
@@ -122,9 +136,9 @@ HOSTILE = [
 PLAIN = [[], {}, 5, {"state_dict": 5}, {"state_dict": {}, "arch": "x"}, {"state_dict": {"a": 1}}]
 
 
-def hostile_checkpoint(dice: random.Random, folder: Path) -> Inputs:
+def hostile_checkpoint(source: Source, dice: random.Random, folder: Path) -> Inputs:
     """Pickle streams that call something, or that hold something else than a checkpoint."""
-    inputs = good()
+    inputs = good(source.case)
     name = dice.choice(HOSTILE)
     call = f"c{name}\n(S'touch {folder}/created'\ntR.".encode()
     inner = f"(dS'state_dict'\nc{name}\n(S'x'\ntRs.".encode()
@@ -133,10 +147,10 @@ def hostile_checkpoint(dice: random.Random, folder: Path) -> Inputs:
     return inputs
 
 
-def other_weights(dice: random.Random, folder: Path) -> Inputs:
+def other_weights(source: Source, dice: random.Random, folder: Path) -> Inputs:
     """Readable checkpoints with wrong values, shapes, names or numbers of layers."""
-    inputs = good()
-    content = torchfile.read(CASE / "checkpoint.pth.tar")
+    inputs = good(source.case)
+    content = torchfile.read(source.case / "checkpoint.pth.tar")
     tensors = dict(content["state_dict"])
     name = dice.choice(list(tensors))
     value = tensors[name]
@@ -152,15 +166,15 @@ def other_weights(dice: random.Random, folder: Path) -> Inputs:
     return inputs
 
 
-def mixed_cases(dice: random.Random) -> Inputs:
+def mixed_cases(source: Source, dice: random.Random) -> Inputs:
     """Description, checkpoint and sample of different networks."""
-    parts = [good(case) for case in dice.sample(OTHERS, 3)]
+    parts = [good(case) for case in dice.sample(source.others, 3)]
     return Inputs(parts[0].yaml, dice.choice(parts[:2]).checkpoint, parts[2].sample)
 
 
-def bad_sample(dice: random.Random) -> Inputs:
+def bad_sample(source: Source, dice: random.Random) -> Inputs:
     """Samples of wrong shape, type or range, damaged, or with a strange label."""
-    inputs = good()
+    inputs = good(source.case)
     stream = io.BytesIO()
     shapes = [(3, 6, 6), (3, 6), (1, 3, 6, 6), (4, 6, 6), (3, 1, 1), (3, 300, 300), (3, 0, 6), ()]
     kinds = [np.int64, np.float32, np.uint8, np.bool_, np.complex64]
@@ -171,15 +185,15 @@ def bad_sample(dice: random.Random) -> Inputs:
     return inputs
 
 
-KINDS: dict[str, tuple[int, Callable[[random.Random, Path], Inputs]]] = {
-    "typo": (500, lambda dice, _: typo(dice)),
-    "wrong value": (400, lambda dice, _: wrong_value(dice)),
-    "encoding": (150, lambda dice, _: encoding(dice)),
-    "broken checkpoint": (350, lambda dice, _: broken_checkpoint(dice)),
+KINDS: dict[str, tuple[int, Callable[[Source, random.Random, Path], Inputs]]] = {
+    "typo": (500, lambda source, dice, _: typo(source, dice)),
+    "wrong value": (400, lambda source, dice, _: wrong_value(source, dice)),
+    "encoding": (150, lambda source, dice, _: encoding(source, dice)),
+    "broken checkpoint": (350, lambda source, dice, _: broken_checkpoint(source, dice)),
     "hostile checkpoint": (150, hostile_checkpoint),
     "other weights": (250, other_weights),
-    "mixed cases": (100, lambda dice, _: mixed_cases(dice)),
-    "bad sample": (150, lambda dice, _: bad_sample(dice)),
+    "mixed cases": (100, lambda source, dice, _: mixed_cases(source, dice)),
+    "bad sample": (150, lambda source, dice, _: bad_sample(source, dice)),
 }
 
 
@@ -195,14 +209,15 @@ def write(inputs: Inputs, folder: Path) -> Iterator[str]:
             yield from (option, str(folder / name))
 
 
+@pytest.mark.parametrize("device", SOURCES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_bad_input_gives_a_message_and_leaves_nothing_behind(kind, tmp_path, capsys):
-    program = load("cnn-gen")
-    count, make = KINDS[kind]
+def test_bad_input_gives_a_message_and_leaves_nothing_behind(kind, device, tmp_path, capsys):
+    program, source = load("cnn-gen"), SOURCES[device]
+    count, make = int(KINDS[kind][0] * source.share), KINDS[kind][1]
     dice = random.Random(kind)
     accepted = 0
     for number in range(count):
-        options = write(make(dice, tmp_path), tmp_path)
+        options = (*source.options, *write(make(source, dice, tmp_path), tmp_path))
         output = tmp_path / f"out{number}"
         status = program.main([*options, "--top-level", "cnn", "--prefix", "p", "--test-dir", str(output),
                                "--autogen", str(output)])  # fmt: skip
@@ -216,16 +231,18 @@ def test_bad_input_gives_a_message_and_leaves_nothing_behind(kind, tmp_path, cap
     assert accepted < 0.6 * count  # most changes matter; some are in comments, or give an equal network
 
 
+@pytest.mark.parametrize("device", SOURCES)
 @pytest.mark.parametrize("kind", ["broken checkpoint", "hostile checkpoint", "other weights"])
-def test_bad_checkpoints_are_refused_by_the_quantizer_too(kind, tmp_path, capsys):
-    program = load("ai84ize")
+def test_bad_checkpoints_are_refused_by_the_quantizer_too(kind, device, tmp_path, capsys):
+    program, source = load("ai84ize"), SOURCES[device]
     _, make = KINDS[kind]
     dice = random.Random(kind)
     for number in range(100):
-        inputs = make(dice, tmp_path)
+        inputs = make(source, dice, tmp_path)
         list(write(inputs, tmp_path))
         output = tmp_path / f"{number}.pth.tar"
-        status = program.main([str(tmp_path / "c.pth.tar"), str(output), "--scale", "1"])
+        options = source.options or ("--scale", "1")
+        status = program.main([str(tmp_path / "c.pth.tar"), str(output), *options])
         errors = capsys.readouterr().err
         assert (status == 1) == errors.startswith("ai84ize.py: error: "), errors
         assert output.exists() == (status == 0)
@@ -242,7 +259,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
             raise OSError(28, "No space left on device", str(self))
         return real(self, data)
 
-    options = list(write(good(), tmp_path))
+    options = list(write(good(SOURCES["ai84"].case), tmp_path))
     monkeypatch.setattr(Path, "write_bytes", full)
     status = program.main([*options, "--embedded-code", "--top-level", "cnn", "--prefix", "p", "--test-dir",
                            str(tmp_path / "out")])  # fmt: skip
@@ -253,7 +270,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
 
 def test_an_interrupt_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
     program = load("cnn-gen")
-    options = list(write(good(), tmp_path))
+    options = list(write(good(SOURCES["ai84"].case), tmp_path))
 
     def interrupt(self: Path, data: bytes) -> int:
         raise KeyboardInterrupt

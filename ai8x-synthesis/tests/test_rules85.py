@@ -120,6 +120,6 @@ def test_every_rule_of_ai85_alone_is_tried():
 def test_the_message_says_what_must_hold_what_was_given_and_what_to_do(tmp_path):
     (message,) = violated(tmp_path, (100, 4, 4), conv("1x1", (1 << 50) - 1, 1, 1)).values()
     assert message == (
-        f"{tmp_path}/network.yaml:4, layer 0: rule popcount-in: `processors` has a bit for every input channel; above 64 "
-        "channels, for every channel of a pass: their number over the number of passes, rounded up to a multiple of 4. "
-        "Given: 50 bits set, 52 needed for 100 input channels.")  # fmt: skip
+        f"{tmp_path}/network.yaml:4, layer 0: rule popcount-in: `processors` has a bit for every input channel; above "
+        "64 channels, for every channel of a pass: their number over the number of passes, rounded up to a multiple "
+        "of 4. Given: 50 bits set, 52 needed for 100 input channels.")

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from izer.errors import IzerError, RuleError
+from izer.grammars import AI85_KEYS
 from izer.yamlcfg import read_description
 
 GOOD = """arch: net
@@ -138,3 +139,58 @@ def test_damaged_descriptions_are_read_or_refused_but_never_crash(tmp_path, data
         read(tmp_path, text)
     except IzerError as error:
         assert str(tmp_path) in str(error)
+
+
+GOOD85 = """arch: net
+dataset: MNIST
+layers:
+- name: first
+  processors: '0000.0000.0000_0001'
+  op: Conv2D
+  max_pool: [2, 3]
+  activation: None
+  quantization: 2
+- processors: 0xfff0
+  in_sequences: [input, first]
+  convolution: mlp
+  flatten: true
+  output_width: 32
+  bias_quadrant: [0, 3]
+  streaming: true
+  in_dim: 12
+"""
+
+
+def test_keys_of_ai85(tmp_path):
+    (tmp_path / "net.yaml").write_text(GOOD85)
+    first, second = read_description(tmp_path / "net.yaml", AI85_KEYS).layers
+    assert (first.name, first.processors, first.op, first.max_pool) == ("first", 1, "conv2d", (2, 3))
+    assert (first.activate, first.quantization, first.output_width, first.flatten) == (None, 2, 8, False)
+    assert (second.in_sequences, second.op, second.flatten, second.output_width) == ((-1, 0), "linear", True, 32)
+    assert (second.bias_group, second.in_dim, second.later) == ((0, 3), (12, 1), {"streaming": True})
+
+
+@pytest.mark.parametrize(("old", "new", "message"), [
+    ("quantization: 2", "quantization: 3", "9, layer 0: rule type: `quantization` is 1 or 2 or 4 or 8. Given: 3."),
+    ("op: Conv2D", "op: conv3d", "6, layer 0: rule type: `op` is one of conv2d, conv1d, linear, fc, mlp, "),
+    ("[input, first]", "second", "11, layer 1: rule in-sequences: A layer reads the outputs of layers that run before "
+     "it. Given: sequence second. Use -1 for the network input."),
+    ("name: first", "name: stop", "4, layer 0: rule name: Every name of a layer is its own, and neither `input` nor "
+     "`stop`. Given: `stop`."),
+    ("flatten: true", "flatten: 1", "13, layer 1: rule type: `flatten` is true or false. Given: 1."),
+    ("[0, 3]", "[0, 4]", "15, layer 1: rule type: `bias_quadrant` is a quadrant from 0 to 3, or a list of them."),
+    ("'0000.0000.0000_0001'", "'0000.000x'", "5, layer 0: rule type: `processors` is a 64-bit integer (a bit map) "
+     "with at least one bit set. Given: '0000.000x'."),
+])  # fmt: skip
+def test_wrong_values_of_ai85(tmp_path, old, new, message):
+    assert old in GOOD85
+    (tmp_path / "net.yaml").write_text(GOOD85.replace(old, new))
+    with pytest.raises(RuleError) as error:
+        read_description(tmp_path / "net.yaml", AI85_KEYS)
+    found = [str(v).removeprefix(f"{tmp_path}/net.yaml:") for v in error.value.violations]
+    assert any(text.startswith(message) for text in found), found
+
+
+def test_keys_of_ai85_are_unknown_on_ai84(tmp_path):
+    found = violations(tmp_path, GOOD.replace("pad: 2", "flatten: true"))
+    assert found[0].startswith("net.yaml:10, layer 1: rule unknown-layer-key: ")

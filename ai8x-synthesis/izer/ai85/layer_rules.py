@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..checkpoint import LayerWeights
 from ..network import Layer, paired
-from ..placement import channels_per_pass, passes
+from ..placement import passes, passes_are_full
 from ..rules import Finding, Rule, Subject, rule
 from ..yamlcfg import LayerDescription
 from .layers import LONGEST, as_executed
@@ -172,7 +172,7 @@ def flatten(subject: Subject) -> Iterator[Finding]:
         if count > 256:
             yield Finding(layer.index, "flatten", f"{layer.height}x{layer.width} pixels in {steps} passes",
                           "Pool the image before.")
-        if layer.in_channels % channels_per_pass(layer.in_channels, subject.device.processors):
+        if not passes_are_full(layer.in_channels, subject.device.processors):
             yield Finding(layer.index, "flatten", f"{layer.in_channels} channels in {steps} passes")
 
 
@@ -231,7 +231,7 @@ def wide(subject: Subject) -> Iterator[Finding]:
 def narrow_passes(subject: Subject) -> Iterator[Finding]:
     """A layer with weights of fewer than 8 bits and more than 64 input channels has all its passes full."""
     for layer in subject.network.layers:
-        together = channels_per_pass(layer.in_channels, subject.device.processors)
-        if layer.convolves and layer.weight_bits < 8 and layer.in_channels % max(1, together):
-            yield Finding(layer.index, "quantization", f"{layer.in_channels} channels, {together} in each pass",
+        full = passes_are_full(layer.in_channels, subject.device.processors)
+        if layer.convolves and layer.weight_bits < 8 and not full:
+            yield Finding(layer.index, "quantization", f"{layer.in_channels} channels",
                           "Use 8 bits, or another number of channels.")
