@@ -6,13 +6,13 @@ Nothing here knows how the program was made; addresses and layouts are those of 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .device import Device
-from .operations import Copy, CopyKernels, Operation, Program
+from .operations import Copy, CopyKernels, CopyPacked, Fill, Operation, Program
 
 CTL_ENABLE = 0x001  # 3.1
 REGISTERS = 13  # layer registers by index; index 2 does not exist (3.2)
@@ -23,35 +23,53 @@ WordType = TypeVar("WordType", np.uint32, np.bool_)
 
 @dataclass(frozen=True)
 class Accesses:
-    """Bus accesses in order: int64 [N]. `reads` marks reads that compare; `masks` are the bits they look at."""
+    """Bus accesses in order: int64 [N]. `reads` marks reads that compare; `masks` are the bits they look at.
+
+    `single` marks writes of one byte.
+    """
 
     addresses: NDArray[np.int64]
     values: NDArray[np.int64]
     masks: NDArray[np.int64]
     reads: NDArray[np.bool_]
+    single: NDArray[np.bool_]
+
+
+Array = Copy | CopyKernels | CopyPacked | Fill  # what is loaded from an array, or in a loop
 
 
 def accesses(operations: Iterable[Operation]) -> Accesses:
     """All bus accesses of operations, in order."""
-    tables = [np.zeros((4, 0), np.int64)]
-    for is_array, run in groupby(operations, lambda operation: isinstance(operation, Copy | CopyKernels)):
+    tables = [np.zeros((5, 0), np.int64)]
+    for is_array, run in groupby(operations, lambda operation: isinstance(operation, Array)):
         if is_array:
-            tables += [_array(operation) for operation in run if isinstance(operation, Copy | CopyKernels)]
+            tables += [_array(operation) for operation in run if isinstance(operation, Array)]
         else:
-            rows = [(a.address, a.value, a.mask, a.kind != "W") for operation in run for a in operation.accesses()]
+            rows = [(a.address, a.value, a.mask, a.kind == "P", a.kind == "B")
+                    for operation in run for a in operation.accesses()]  # fmt: skip
             tables.append(np.array(rows, np.int64).T)
     table = np.concatenate(tables, 1)
-    return Accesses(table[0], table[1], table[2], table[3].astype(np.bool_))
+    return Accesses(table[0], table[1], table[2], table[3].astype(np.bool_), table[4].astype(np.bool_))
 
 
-def _array(operation: Copy | CopyKernels) -> NDArray[np.int64]:
-    """Rows address, value, mask, read of an array that is copied; word 3 of every kernel is 0 (4.2)."""
-    values = operation.words.astype(np.int64)
+def _array(operation: Array) -> NDArray[np.int64]:
+    """Rows address, value, mask, read, byte of what is copied; word 3 of every kernel is 0 (4.2)."""
+    if isinstance(operation, CopyPacked):
+        begin = np.array([[operation.code | 1], [1], [0xFF], [0], [1]])
+        return np.concatenate([begin, _words(operation.code, operation.words)], 1)
+    if isinstance(operation, Fill):
+        return _words(operation.address, np.full(operation.count, operation.value))
+    values = operation.words
     if isinstance(operation, CopyKernels):
-        values = np.hstack([values, np.zeros((len(values), 1), np.int64)])
-    table = np.zeros((4, values.size), np.int64)
-    table[0] = operation.address + 4 * np.arange(values.size)
-    table[1] = values.reshape(-1)
+        values = np.hstack([values, np.zeros((len(values), 1), np.uint32)])
+    return _words(operation.address, values.reshape(-1))
+
+
+def _words(address: int, values: NDArray[Any]) -> NDArray[np.int64]:
+    """Rows of writes of words to consecutive addresses."""
+    table = np.zeros((5, values.size), np.int64)
+    table[0] = address + 4 * np.arange(values.size)
+    table[1] = values
     table[2] = 0xFFFFFFFF
     return table
 
@@ -119,8 +137,9 @@ class BusImage:
 
 def data_words(device: Device, addresses: NDArray[np.int64]) -> NDArray[np.int64]:
     """Global word addresses of bus addresses, -1 for those outside of data memory (2.3)."""
-    group, offset = _split(device, addresses)
-    inside = _exists(device, group, offset) & (offset >= device.data_memory)
+    group, offset = split(device, addresses)
+    inside = (offset >= device.data_memory) & (offset < group_bytes(device)) & (offset % 4 == 0)
+    inside &= (group >= 0) & (group < device.groups)
     words_per_group = device.group_processors // 4 * device.instance_words
     return np.where(inside, group * words_per_group + (offset - device.data_memory) // 4, -1)
 
@@ -128,14 +147,14 @@ def data_words(device: Device, addresses: NDArray[np.int64]) -> NDArray[np.int64
 def load_image(device: Device, program: Program) -> BusImage:
     """Replay the load sections of a program."""
     everything = accesses(operation for section in program.load for operation in section.operations)
-    group, offset = _split(device, everything.addresses)
-    exists = _exists(device, group, offset)
+    group, offset = split(device, everything.addresses)
+    exists = _exists(device, group, offset) & ~everything.single
     control = exists & (offset == 0) & ~everything.reads
     starts = np.flatnonzero(control & (everything.values & CTL_ENABLE > 0))
     start = int(starts[0]) if len(starts) else len(group)
     late = ~control & (np.arange(len(group)) >= start)
     valid = exists & ~everything.reads & ~(control & (np.arange(len(group)) >= start))
-    words = np.zeros((device.groups, _group_bytes(device) // 4), np.uint32)
+    words = np.zeros((device.groups, group_bytes(device) // 4), np.uint32)
     written = np.zeros(words.shape, np.bool_)
     words[group[valid], offset[valid] // 4] = everything.values[valid]  # the last write of a word counts
     written[group[valid], offset[valid] // 4] = True
@@ -151,13 +170,13 @@ def load_image(device: Device, program: Program) -> BusImage:
     )  # fmt: skip
 
 
-def _group_bytes(device: Device) -> int:
+def group_bytes(device: Device) -> int:
     """Populated part of a group's addresses, up to the end of its data memory."""
     return device.data_memory + device.group_processors // 4 * device.instance_stride
 
 
-def _split(device: Device, addresses: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Group and offset in it."""
+def split(device: Device, addresses: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Group, which need not exist, and offset in it."""
     group, offset = np.divmod(addresses - device.base, device.group_stride)
     return group, offset
 
@@ -173,7 +192,7 @@ def _exists(device: Device, group: NDArray[np.int64], offset: NDArray[np.int64])
         (device.tram, device.tram + processors * device.tram_stride),
         (device.mask_ram, device.mask_ram + processors * device.mask_ram_stride),
         (device.bias_ram, device.bias_ram + 4 * device.bias_entries),
-        (device.data_memory, _group_bytes(device)),
+        (device.data_memory, group_bytes(device)),
     )
     inside = np.zeros(offset.shape, np.bool_)
     for first, end in areas:

@@ -17,17 +17,14 @@ from .evidence import (
     ENA,
     LCTL,
     MCNT,
-    PROGRAM_RULES,
     RPTR_BASE,
     WPTR_BASE,
     WPTR_OFF,
     Evidence,
-    Finding,
-    ProgramRule,
-    program_rule,
 )
 from .network import Layer, Network
 from .operations import Program
+from .program_rules import Finding, ProgramRule, first_of, program_rule, violations, word_name
 from .yamlvalues import NETWORK_INPUT
 
 READY = 0x006  # CTL: wait states (3.1)
@@ -37,51 +34,41 @@ SRAM_CONTROL = 0x40E
 LANE_BITS = 8 * np.arange(4)
 REGISTER_NAMES = ("RCNT", "CCNT", "", "PRCNT", "PCCNT", "STRIDE", "WPTR_BASE", "WPTR_OFF", "RPTR_BASE", "LCTL", "MCNT",
                   "TPTR", "ENA")  # fmt: skip
-HINT = "The network is legal, but the program made for it is wrong: a defect of the generator."
+
+PROGRAM_RULES: list[ProgramRule[Evidence]] = []
 
 
 def check_program(device: Device, network: Network, data: NDArray[np.int8], program: Program) -> list[Violation]:
     """Everything that is wrong with a program that runs `network` on the input `data`, int8 [C, H, W]."""
     evidence = Evidence(device, network, data, program, load_image(device, program))
-    return [_violation(network, rule, finding) for rule in PROGRAM_RULES for finding in rule.check(evidence)]
+    return violations(network, PROGRAM_RULES, evidence)
 
 
-def _violation(network: Network, rule: ProgramRule, finding: Finding) -> Violation:
-    line = "" if finding.layer is None else f":{network.layers[finding.layer].line}"
-    return Violation(rule.id, rule.text, finding.given, HINT, finding.layer, network.path + line)
-
-
-def _first(addresses: tuple[int, ...], what: str) -> Iterator[Finding]:
-    """One finding for many addresses."""
-    if addresses:
-        yield Finding(None, f"{what} 0x{addresses[0]:08x}" + (f" and {len(addresses) - 1} more" * (len(addresses) > 1)))
-
-
-@program_rule("program-address", "2.1, 3.2")
+@program_rule("program-address", "2.1, 3.2", PROGRAM_RULES)
 def address(evidence: Evidence) -> Iterator[Finding]:
     """Every access is to a 32-bit word that exists."""
-    yield from _first(evidence.image.unknown, "access to")
+    yield from first_of(evidence.image.unknown, "access to")
 
 
-@program_rule("program-kernel-order", "4.2")
+@program_rule("program-kernel-order", "4.2", PROGRAM_RULES)
 def kernel_order(evidence: Evidence) -> Iterator[Finding]:
     """A kernel is written as words 0, 1, 2 and 3 of one mask RAM entry, in this order."""
-    yield from _first(evidence.image.disordered, "out of order: write to")
+    yield from first_of(evidence.image.disordered, "out of order: write to")
 
 
-@program_rule("program-late", "2.4, 7.1")
+@program_rule("program-late", "2.4, 7.1", PROGRAM_RULES)
 def late(evidence: Evidence) -> Iterator[Finding]:
     """After the first group is enabled, nothing but CTL is accessed before the end of the run."""
-    yield from _first(evidence.image.late, "access to")
+    yield from first_of(evidence.image.late, "access to")
 
 
-@program_rule("program-once", "2.2")
+@program_rule("program-once", "2.2", PROGRAM_RULES)
 def once(evidence: Evidence) -> Iterator[Finding]:
     """No word but CTL is written twice with different values before the start."""
-    yield from _first(evidence.image.replaced, "first value lost at")
+    yield from first_of(evidence.image.replaced, "first value lost at")
 
 
-@program_rule("program-width", "4.2, 5, 7.5")
+@program_rule("program-width", "4.2, 5, 7.5", PROGRAM_RULES)
 def width(evidence: Evidence) -> Iterator[Finding]:
     """
     Word 0 of a kernel and a bias have 8 bits, word 3 of a kernel is 0, a TRAM entry has 16 bits; all other bits are 0.
@@ -96,13 +83,13 @@ def width(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(None, what)
 
 
-@program_rule("program-read-back", "7.7")
+@program_rule("program-read-back", "7.7", PROGRAM_RULES)
 def read_back(evidence: Evidence) -> Iterator[Finding]:
     """What is read back is compared with what was written."""
-    yield from _first(evidence.image.unequal, "other value at")
+    yield from first_of(evidence.image.unequal, "other value at")
 
 
-@program_rule("program-start", "7.3, 7.4")
+@program_rule("program-start", "7.3, 7.4", PROGRAM_RULES)
 def start(evidence: Evidence) -> Iterator[Finding]:
     """
     Groups with enabled processors are stopped first; then, each once, the slaves are enabled and, last, group 0 starts
@@ -126,7 +113,7 @@ def start(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(None, f"CTL of group {group} is 0x{before:x} before the start")
 
 
-@program_rule("program-groups", "3.1, 3.2")
+@program_rule("program-groups", "3.1, 3.2", PROGRAM_RULES)
 def groups(evidence: Evidence) -> Iterator[Finding]:
     """Every group with enabled processors is started; SRAM control is 0x40e and LCNT_MAX the layers - 1 in each."""
     enabled = {processor // 16 for run in evidence.runs for processor in run.inputs}
@@ -139,7 +126,7 @@ def groups(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(None, f"group {group} has SRAM control 0x{control:x}, LCNT_MAX {count}")
 
 
-@program_rule("program-wait", "7.1, 7.3")
+@program_rule("program-wait", "7.1, 7.3", PROGRAM_RULES)
 def wait(evidence: Evidence) -> Iterator[Finding]:
     """The program waits until bit 12 of CTL of group 0 is 1, then it stops every started group for another run."""
     ctl = evidence.device.group(0)
@@ -152,7 +139,7 @@ def wait(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(None, "stopping with " + ", ".join(f"0x{a:08x} = 0x{v:x}" for a, v in stops))
 
 
-@program_rule("program-enables", "3.7")
+@program_rule("program-enables", "3.7", PROGRAM_RULES)
 def enables(evidence: Evidence) -> Iterator[Finding]:
     """A layer has one enabled processor per input channel."""
     for run in evidence.runs:
@@ -160,7 +147,7 @@ def enables(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(run.layer.index, f"{len(run.inputs)} enabled for {run.layer.in_channels} input channels")
 
 
-@program_rule("program-registers", "3.3 to 3.6, 3.8")
+@program_rule("program-registers", "3.3 to 3.6, 3.8", PROGRAM_RULES)
 def registers(evidence: Evidence) -> Iterator[Finding]:
     """
     All registers of a layer are written in every started group, with the values that its shapes and its maps require.
@@ -211,7 +198,7 @@ def _other_groups(run: lifetimes.LayerRun) -> int:
     return sum(1 << group for group in {processor // 16 for processor in run.inputs} - {0})
 
 
-@program_rule("program-unused-layers", "3.9")
+@program_rule("program-unused-layers", "3.9", PROGRAM_RULES)
 def unused_layers(evidence: Evidence) -> Iterator[Finding]:
     """Registers of layers that the network does not have are 0."""
     count = len(evidence.network.layers)
@@ -219,7 +206,7 @@ def unused_layers(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(None, f"{REGISTER_NAMES[register]} of group {group}, layer {count + layer}")
 
 
-@program_rule("program-kernels", "4.1, 4.2")
+@program_rule("program-kernels", "4.1, 4.2", PROGRAM_RULES)
 def kernels(evidence: Evidence) -> Iterator[Finding]:
     """
     The mask RAM of a channel's processor holds, in the column of each output channel's byte lane, the kernel of the
@@ -251,7 +238,7 @@ def _packed(layer: Layer) -> NDArray[np.uint32]:
     return np.pad(words, ((0, 0), (0, 0), (0, 1)))
 
 
-@program_rule("program-bias", "5, 3.6")
+@program_rule("program-bias", "5, 3.6", PROGRAM_RULES)
 def bias(evidence: Evidence) -> Iterator[Finding]:
     """
     A layer with bias has it enabled in one group that takes part, whose bias RAM holds an entry of its own for every
@@ -279,7 +266,7 @@ def bias(evidence: Evidence) -> Iterator[Finding]:
             owner[group, entries] = run.layer.index
 
 
-@program_rule("program-input", "6.1, 6.2")
+@program_rule("program-input", "6.1, 6.2", PROGRAM_RULES)
 def network_input(evidence: Evidence) -> Iterator[Finding]:
     """The processors that read the network input find it, every channel and pixel, in their data memory instances."""
     for trace in (trace for trace in evidence.memory.layers if NETWORK_INPUT in trace.run.layer.sources):
@@ -301,7 +288,7 @@ def _input_bytes(evidence: Evidence, trace: lifetimes.LayerTrace) -> NDArray[np.
     return due
 
 
-@program_rule("program-read", "1.1, 1.5, 6.1")
+@program_rule("program-read", "1.1, 1.5, 6.1", PROGRAM_RULES)
 def read(evidence: Evidence) -> Iterator[Finding]:
     """Every processor finds in its own data memory instance what an earlier layer wrote for its input channel."""
     for trace in evidence.memory.layers:
@@ -316,25 +303,19 @@ def _wrong_bytes(
         held = lifetimes.describe(evidence.network, int(trace.found[c, k]))
         yield Finding(trace.run.layer.index, f"{np.count_nonzero(wrong)} wrong bytes, the first for input channel {c}, "
                       f"{lifetimes.pixel_name(k, trace.run.layer.width)}, processor {trace.run.inputs[c]}: lane {lane} "
-                      f"of {_place(evidence.device, word)} holds {held}")
+                      f"of {word_name(evidence.device, word)} holds {held}")
 
 
-def _place(device: Device, word: int) -> str:
-    """A global word address in words."""
-    instance, offset = divmod(word, device.instance_words)
-    return f"word {offset} of instance {instance}"
-
-
-@program_rule("program-overlap", "6.4")
+@program_rule("program-overlap", "6.4", PROGRAM_RULES)
 def overlap(evidence: Evidence) -> Iterator[Finding]:
     """No layer writes a word of data memory that it reads."""
     for trace in evidence.memory.layers:
         for word in trace.overwritten[:1].tolist():
             yield Finding(trace.run.layer.index, f"{len(trace.overwritten)} words, the first is "
-                          f"{_place(evidence.device, word)}")
+                          f"{word_name(evidence.device, word)}")
 
 
-@program_rule("program-capacity", "3.2, 6.4")
+@program_rule("program-capacity", "3.2, 6.4", PROGRAM_RULES)
 def capacity(evidence: Evidence) -> Iterator[Finding]:
     """Input and output stay inside data memory instances, and those with output channels belong to started groups."""
     for trace in evidence.memory.layers:
@@ -360,7 +341,7 @@ def _owners_compared(evidence: Evidence) -> tuple[NDArray[np.int64], NDArray[np.
     return owners, (made.masks[:, None] >> LANE_BITS & 0xFF) != 0
 
 
-@program_rule("program-checks", "4.4, 6.5, 7.7")
+@program_rule("program-checks", "4.4, 6.5, 7.7", PROGRAM_RULES)
 def checks(evidence: Evidence) -> Iterator[Finding]:
     """A check of the known answer compares whole bytes of data memory that hold outputs of the last layer."""
     outputs = _final_outputs(evidence)
@@ -376,7 +357,7 @@ def checks(evidence: Evidence) -> Iterator[Finding]:
                       f"0x{made.addresses[n]:08x} & 0x{made.masks[n]:08x} == 0x{made.values[n]:08x}")
 
 
-@program_rule("program-check-all", "7.7, 8.1")
+@program_rule("program-check-all", "7.7, 8.1", PROGRAM_RULES)
 def check_all(evidence: Evidence) -> Iterator[Finding]:
     """Every output of the last layer is compared with the known answer."""
     outputs = _final_outputs(evidence)
@@ -387,7 +368,7 @@ def check_all(evidence: Evidence) -> Iterator[Finding]:
                       f"{lifetimes.describe(evidence.network, number)}")
 
 
-@program_rule("program-unload", "6.5, 8.1")
+@program_rule("program-unload", "6.5, 8.1", PROGRAM_RULES)
 def unload(evidence: Evidence) -> Iterator[Finding]:
     """Unloading reads every output of the last layer, in the order channel, row, column."""
     outputs, last = _final_outputs(evidence), evidence.network.layers[-1]

@@ -1,6 +1,6 @@
-"""What the checks of a finished program look at: its operations, and what hardware makes of them."""
+"""What the checks of a finished program of AI84 look at: its operations, and what hardware makes of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -77,37 +77,3 @@ def _decode(
         layer, inputs, outputs, chw, int(registers[RPTR_BASE]) & 0xFFFF, int(registers[WPTR_BASE]) & 0xFFFF,
         int(registers[WPTR_OFF]) >> 16, mask_count >> 8 & 0x7F, (mask_count & 0x7F) + 1,
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found: layer index (None: the whole program) and what is there."""
-
-    layer: int | None
-    given: str
-
-
-Check = Callable[[Evidence], Iterator[Finding]]
-
-
-@dataclass(frozen=True)
-class ProgramRule:
-    """A check's id, its text, the sections that it comes from, and the function that finds violations."""
-
-    id: str
-    text: str
-    sections: str
-    check: Check
-
-
-PROGRAM_RULES: list[ProgramRule] = []
-
-
-def program_rule(identifier: str, sections: str) -> Callable[[Check], Check]:
-    """Register a function as a check of programs."""
-
-    def register(check: Check) -> Check:
-        PROGRAM_RULES.append(ProgramRule(identifier, " ".join((check.__doc__ or "").split()), sections, check))
-        return check
-
-    return register
