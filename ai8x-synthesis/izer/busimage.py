@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .device import Device
-from .operations import Copy, CopyKernels, CopyPacked, Fill, Operation, Program
+from .operations import Copy, CopyKernels, CopyPacked, Fill, Operation, Program, Verify
 
 CTL_ENABLE = 0x001  # 3.1
 REGISTERS = 13  # layer registers by index; index 2 does not exist (3.2)
@@ -41,9 +41,9 @@ Array = Copy | CopyKernels | CopyPacked | Fill  # what is loaded from an array, 
 def accesses(operations: Iterable[Operation]) -> Accesses:
     """All bus accesses of operations, in order."""
     tables = [np.zeros((5, 0), np.int64)]
-    for is_array, run in groupby(operations, lambda operation: isinstance(operation, Array)):
+    for is_array, run in groupby(operations, _is_array):
         if is_array:
-            tables += [_array(operation) for operation in run if isinstance(operation, Array)]
+            tables += [_table(operation) for operation in run]
         else:
             rows = [(a.address, a.value, a.mask, a.kind == "P", a.kind == "B")
                     for operation in run for a in operation.accesses()]  # fmt: skip
@@ -52,8 +52,24 @@ def accesses(operations: Iterable[Operation]) -> Accesses:
     return Accesses(table[0], table[1], table[2], table[3].astype(np.bool_), table[4].astype(np.bool_))
 
 
+def _is_array(operation: Operation) -> bool:
+    """Whether all accesses of an operation are alike, and can be listed at once."""
+    return isinstance(operation, Array) or (isinstance(operation, Verify) and isinstance(operation.written, Array))
+
+
+def _table(operation: Operation) -> NDArray[np.int64]:
+    """Rows address, value, mask, read, byte of what is copied, or of what is read back of it."""
+    if isinstance(operation, Verify):
+        written = operation.written
+        table = _table(written.plain() if isinstance(written, CopyPacked) else written)
+        table[3] = 1
+        return table
+    assert isinstance(operation, Array)
+    return _array(operation)
+
+
 def _array(operation: Array) -> NDArray[np.int64]:
-    """Rows address, value, mask, read, byte of what is copied; word 3 of every kernel is 0 (4.2)."""
+    """The rows of writes; word 3 of every kernel is 0 (4.2)."""
     if isinstance(operation, CopyPacked):
         begin = np.array([[operation.code | 1], [1], [0xFF], [0], [1]])
         return np.concatenate([begin, _words(operation.code, operation.words)], 1)

@@ -271,21 +271,10 @@ def network_input(evidence: Evidence) -> Iterator[Finding]:
     """The processors that read the network input find it, every channel and pixel, in their data memory instances."""
     for trace in (trace for trace in evidence.memory.layers if NETWORK_INPUT in trace.run.layer.sources):
         loaded = evidence.image.data(evidence.image.words)[trace.bytes_read // 4] >> 8 * (trace.bytes_read % 4) & 0xFF
-        wrong = (loaded != _input_bytes(evidence, trace)) | (trace.found != trace.due)
+        due = lifetimes.input_bytes(evidence.network, trace.run.layer, evidence.data)
+        wrong = (loaded != due) | (trace.found != trace.due)
         wrong &= trace.due == lifetimes.LOADED
         yield from _wrong_bytes(evidence, trace, wrong)
-
-
-def _input_bytes(evidence: Evidence, trace: lifetimes.LayerTrace) -> NDArray[np.uint8]:
-    """The bytes [channel, pixel] of the network input that a layer reads, and 0 for what it reads from layers."""
-    due = np.zeros(trace.due.shape, np.uint8)
-    channel = 0
-    for source in trace.run.layer.sources:
-        count, height, width = evidence.network.delivered(source)
-        if source == NETWORK_INPUT:
-            due[channel : channel + count] = evidence.data.reshape(count, height * width).view(np.uint8)
-        channel += count
-    return due
 
 
 @program_rule("program-read", "1.1, 1.5, 6.1", PROGRAM_RULES)

@@ -91,6 +91,18 @@ def output_numbers(network: Network, index: int) -> NDArray[np.int64]:
     return np.arange(first, first + sizes[index]).reshape(network.layers[index].out_channels, -1)
 
 
+def input_numbers(network: Network, layer: Layer) -> NDArray[np.int64]:
+    """What a layer should read, [channel, pixel]: the numbers of outputs, LOADED for the network input."""
+    return np.concatenate([output_numbers(network, source) for source in layer.sources])
+
+
+def input_bytes(network: Network, layer: Layer, data: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """The bytes [channel, pixel] of the network input that a layer reads, and 0 for what it reads from layers."""
+    parts = [data.view(np.uint8) if source == NETWORK_INPUT else np.zeros(network.delivered(source), np.uint8)
+             for source in layer.sources]  # fmt: skip
+    return np.concatenate([part.reshape(len(part), -1) for part in parts])
+
+
 def describe(network: Network, number: int) -> str:
     """In words: what a byte holds."""
     names = {NEVER: "nothing", WASTE: "no channel's output", LOADED: "what was loaded before the start"}
@@ -131,8 +143,7 @@ def _traces(
         owners[words] = block
         touched = np.zeros(len(owners), np.bool_)
         touched[read // 4] = True
-        due = np.concatenate([output_numbers(network, source) for source in run.layer.sources])
-        yield LayerTrace(run, read, found, due, np.unique(words[touched[words]]),
+        yield LayerTrace(run, read, found, input_numbers(network, run.layer), np.unique(words[touched[words]]),
                          _leaves(device, run, words.shape[1]))  # fmt: skip
 
 
