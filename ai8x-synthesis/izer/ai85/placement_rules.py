@@ -10,6 +10,7 @@ import numpy as np
 from ..memory import input_region, output_region
 from ..placement import LayerPlace, channels_per_pass, first_bit, groups_of, set_bits
 from ..rules import Finding, Rule, Subject, rule
+from .layers import as_executed
 
 PLACEMENT_RULES: list[Rule[Subject]] = []
 
@@ -142,10 +143,10 @@ def offset(subject: Subject) -> Iterator[Finding]:
 def capacity_in(subject: Subject) -> Iterator[Finding]:
     """
     The input of a layer plus its offset fits the 32768 bytes of a data memory instance: four bytes for every pixel and
-    pass, one in CHW.
+    pass, one in CHW. A layer that is dilated far reads whole rows of `dilation` samples.
     """
     for layer, place in subject.places:
-        end = input_region(layer, place, subject.data_format(layer)).words.stop
+        end = input_region(as_executed(layer), place, subject.data_format(layer)).words.stop
         if end > subject.device.instance_words:
             yield Finding(layer.index, "in_offset", f"{layer.height}x{layer.width} pixels in {place.in_passes} passes "
                           f"at offset 0x{place.in_offset:x} end at 0x{4 * end:x}",
