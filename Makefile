@@ -2,6 +2,7 @@
 
 EPOCHS ?= 5
 N ?= 10000
+DEVICE ?= 84
 CASES ?= ai8x-synthesis/tests/conformance
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -12,7 +13,7 @@ help:
 	@echo "make test      linters, type checks and tests"
 	@echo "make test-all  the slow tests too"
 	@echo "make conformance  compare with the conformance cases; CASES=FOLDER for others"
-	@echo "make fuzz      compare N=$(N) random networks in all implementations"
+	@echo "make fuzz      compare N=$(N) random networks for DEVICE=$(DEVICE) (84, 85) in all implementations"
 	@echo "make figures   draw the pictures of docs/ and write docs/limits.md again"
 	@echo "make clean     remove everything that the other targets made, except .venv and data"
 
@@ -30,7 +31,7 @@ conformance: .venv/complete
 	@python3 ai8x-synthesis/tests/run_conformance.py $(CASES)
 
 fuzz: .venv/complete
-	@OMP_NUM_THREADS=1 python3 ai8x-synthesis/tests/run_fuzz.py $(N)
+	@OMP_NUM_THREADS=1 python3 ai8x-synthesis/tests/run_fuzz.py --device $(DEVICE) $(N)
 
 test: lint
 	python3 -m pytest -n auto

@@ -24,7 +24,11 @@ from rich.console import Console  # noqa: E402
 from rich.progress import Progress  # noqa: E402
 from tabulate import tabulate  # noqa: E402
 
-from differential import Difference, Tried, run_seeds  # noqa: E402
+import differential  # noqa: E402
+import differential85  # noqa: E402
+from fuzzing import Difference, Tried  # noqa: E402
+
+RUN_SEEDS = {84: differential.run_seeds, 85: differential85.run_seeds}  # by device
 
 CHUNK = 100  # networks that one process compares in a row; one of them is compiled
 LINES = 20  # of progress, where the output is not a terminal
@@ -43,12 +47,12 @@ def chunks_of(first: int, networks: int) -> list[range]:
     return [range(begun, min(begun + CHUNK, stop)) for begun in range(first, stop, CHUNK)]
 
 
-def run_all(chunks: list[range]) -> Iterator[Tried]:
+def run_all(device: int, chunks: list[range]) -> Iterator[Tried]:
     """All chunks on all cores, in order. Raises Difference for the first that has one; the rest is not begun."""
     context = multiprocessing.get_context("forkserver")  # threads of the parent are not copied
     with ProcessPoolExecutor(min(os.cpu_count() or 1, len(chunks)), context) as pool:
         try:
-            yield from pool.map(run_seeds, chunks)
+            yield from pool.map(RUN_SEEDS[device], chunks)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -71,12 +75,14 @@ def with_progress(chunks: Iterator[Tried], networks: int) -> Tried:
 
 def main() -> int:
     """Run the program; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, epilog="example: make fuzz N=1000")
+    parser = argparse.ArgumentParser(description=__doc__, epilog="example: make fuzz DEVICE=85 N=1000")
     parser.add_argument("networks", type=positive, nargs="?", default=10000, help="how many (default: 10000)")
+    parser.add_argument("--device", type=int, choices=RUN_SEEDS, default=84, help="84 for AI84 (default), 85 for AI85")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first network (default: 0)")
     options = parser.parse_args()
     try:
-        total = with_progress(run_all(chunks_of(options.first, options.networks)), options.networks)
+        chunks = chunks_of(options.first, options.networks)
+        total = with_progress(run_all(options.device, chunks), options.networks)
     except Difference as found:
         print(f"A network differs:\n{found}", file=sys.stderr)
         return 1

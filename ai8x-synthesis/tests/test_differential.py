@@ -151,7 +151,7 @@ def run_main(monkeypatch, *arguments: str) -> int:
 
 
 def test_a_difference_ends_with_status_1(monkeypatch, capsys):
-    def differs(_):
+    def differs(*_):
         raise Difference("seed 7: the network")
         yield
 
