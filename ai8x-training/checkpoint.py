@@ -26,6 +26,7 @@ class Checkpoint:
         arch: name of the network, lower case; empty when the file does not say.
         weights: parameters by today's names (float32 on the CPU).
         optimizer_state, optimizer_type: of the optimizer; None where the file has none.
+        compression_sched: the masks of pruned weights, and what else the schedule has to remember.
         extras: accuracy, quantization, options of the run.
     """
 
@@ -35,6 +36,7 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
     optimizer_state: dict[str, Any] | None
     optimizer_type: str | None
+    compression_sched: Mapping[str, Any]
     extras: Mapping[str, Any]
 
     @property
@@ -78,7 +80,7 @@ def save(
     if optimizer is not None:
         contents["optimizer_state_dict"] = to_plain(optimizer.state_dict())
         contents["optimizer_type"] = type(optimizer).__name__
-    contents |= {"compression_sched": compression_sched, "extras": extras}
+    contents |= {"compression_sched": to_plain(compression_sched), "extras": extras}
     # Given a name, torch.save would put it into the archive, and the file would depend on where it was written.
     with replacing(path) as scratch, scratch.open("wb") as file:
         torch.save(contents, file)
@@ -100,6 +102,7 @@ def load(path: Path) -> Checkpoint:
         weights=today_names(contents["state_dict"]),
         optimizer_state=contents.get("optimizer_state_dict"),
         optimizer_type=optimizer_type.__name__ if isinstance(optimizer_type, type) else optimizer_type,
+        compression_sched=contents.get("compression_sched") or {},
         extras=contents.get("extras") or {},
     )
 

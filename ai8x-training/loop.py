@@ -84,7 +84,7 @@ class Trainer:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    scheduler: CompressionScheduler | None
+    scheduler: CompressionScheduler
     training_set: ImageSet
     augmentation: pipeline.Augmentation
     batch_size: int
@@ -95,6 +95,7 @@ class Trainer:
 
     def train_epoch(self, epoch: int, report: Callable[[Step], None]) -> EpochResult:
         """Train for one epoch; `report` is called after every batch. UserError when the loss is no longer a number."""
+        self.scheduler.on_epoch_begin(epoch)
         self.model.train()
         totals, start, cpu_start = Totals(), time.perf_counter(), cpu_seconds()
         batches = pipeline.training_batches(self.training_set, self.augmentation, self.batch_size, self.seed, epoch,
@@ -102,15 +103,13 @@ class Trainer:
         count = pipeline.batch_count(self.training_set, self.batch_size)
         for number, (data, labels) in enumerate(batches, 1):
             learning_rate = self.optimizer.param_groups[0]["lr"]
-            loss, scores = self.train_batch(data, labels)
+            loss, scores = self.train_batch(data, labels, epoch, number - 1)
             if not torch.isfinite(loss):
                 raise UserError(
                     f"the loss is {float(loss)} in epoch {epoch}, batch {number}: training has diverged; "
                     f"lower the learning rate (it was {learning_rate:g}), then resume or start again"
                 )
             totals.add(float(loss), scores, labels)
-            if self.scheduler is not None:
-                self.scheduler.on_minibatch_end(epoch)
             report(
                 Step(
                     epoch,
@@ -123,8 +122,7 @@ class Trainer:
                     time.perf_counter() - start,
                 )
             )
-        if self.scheduler is not None:
-            self.scheduler.on_epoch_end(epoch)
+        self.scheduler.on_epoch_end(epoch)
         return EpochResult(
             totals.mean_loss, totals.top1, totals.images, time.perf_counter() - start, cpu_seconds() - cpu_start
         )
@@ -135,15 +133,23 @@ class Trainer:
         self.optimizer.param_groups[0]["params"] = list(self.model.parameters())
         self.optimizer.state.clear()
 
-    def train_batch(self, data: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One optimizer step, after which the weights are moved back to where the device needs them."""
+    def train_batch(self, data: Tensor, labels: Tensor, epoch: int, number: int) -> tuple[Tensor, Tensor]:
+        """One optimizer step, after which the weights are moved back to where device and schedule need them.
+
+        Args:
+            number: of the batch in its epoch, from 0.
+        """
+        self.scheduler.on_minibatch_begin(epoch, number)
         with self.autocast():
             scores = self.model(data)
         loss = F.cross_entropy(scores.float(), labels)
+        loss = self.scheduler.before_backward_pass(epoch, loss)
         self.optimizer.zero_grad()
         loss.backward()
+        self.scheduler.before_parameter_optimization(epoch)
         self.optimizer.step()
         self.device.after_step(self.model)
+        self.scheduler.on_minibatch_end(epoch, number)
         return loss.detach(), scores.detach()
 
     def autocast(self) -> AbstractContextManager[object]:

@@ -76,26 +76,29 @@ def choose(options: argparse.Namespace, ours: dict[str, Any]) -> Checkpoint | No
     return found
 
 
-def restore_optimizer(
-    found: Checkpoint, optimizer: torch.optim.Optimizer, scheduler: CompressionScheduler | None
-) -> None:
-    """Put optimizer and learning rate to where they were after `found`; UserError when they do not fit."""
+def restore_scheduler(found: Checkpoint, scheduler: CompressionScheduler, epochs: int) -> None:
+    """Put masks and learning rate to where they were after `found` and `epochs` epochs; UserError when that fails."""
+    try:
+        scheduler.restore(found.compression_sched, epochs)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{found.path}: its compression_sched does not fit this run ({error})") from error
+
+
+def restore_optimizer(found: Checkpoint, optimizer: torch.optim.Optimizer) -> None:
+    """Give the optimizer its state after `found`; UserError when it does not fit. Learning rates stay as they are."""
     kind = type(optimizer).__name__
     if found.optimizer_state is None or found.optimizer_type != kind:
         raise UserError(
             f"{found.path}: holds the state of optimizer {found.optimizer_type}; given --optimizer {kind}. "
             "Give the optimizer of the checkpoint, or --reset-optimizer"
         )
-    if scheduler is not None:
-        scheduler.replay(found.epoch + 1)
     learning_rates = [group["lr"] for group in optimizer.param_groups]
     try:
         optimizer.load_state_dict(found.optimizer_state)
     except (ValueError, KeyError) as error:
         raise UserError(f"{found.path}: the optimizer's state does not fit this network ({error})") from error
-    if scheduler is not None:
-        for group, learning_rate in zip(optimizer.param_groups, learning_rates, strict=True):
-            group["lr"] = learning_rate
+    for group, learning_rate in zip(optimizer.param_groups, learning_rates, strict=True):
+        group["lr"] = learning_rate
 
 
 def log_directory(found: Checkpoint) -> Path | None:

@@ -26,7 +26,8 @@ from checkpoint import Checkpoint
 from construction import Images
 from datasets import ImageSet
 from distiller import CompressionScheduler, Schedule, read_schedule
-from distiller.scheduler import state_dict as scheduler_state
+from distiller.quantizers import plain
+from distiller.scheduler import EMPTY
 from errors import UserError
 from evaluation import Evaluation, evaluate
 from files import write_json
@@ -105,7 +106,7 @@ def build_trainer(
     model = construction.build_model(options, device, batch_norm=options.batch_norm)
     optimizer = construction.build_optimizer(options, model)
     steps = pipeline.batch_count(images.training, options.batch_size)
-    scheduler = CompressionScheduler(schedule, optimizer, options.epochs, steps) if schedule else None
+    scheduler = CompressionScheduler(schedule or EMPTY, model, optimizer, options.epochs, steps)
     augmentation = (
         pipeline.Augmentation(0, False)
         if options.no_augmentation
@@ -138,8 +139,10 @@ def restore(
     source = found or (checkpoint.load(options.exp_load_weights_from) if options.exp_load_weights_from else None)
     if source is not None:
         checkpoint.load_weights(trainer.model, source, options.arch)
+    if found is not None:
+        resuming.restore_scheduler(found, trainer.scheduler, start)
     if found is not None and start > 0:
-        resuming.restore_optimizer(found, trainer.optimizer, trainer.scheduler)
+        resuming.restore_optimizer(found, trainer.optimizer)
         if old_directory is not None:
             return Best(found.extras["best_epoch"], found.extras["best_top1"])
     return NONE_YET
@@ -184,9 +187,12 @@ def train_epochs(run: Run, start: int, best: Best) -> tuple[Best, list[EpochResu
             log.info("Training with quantization from here on (%s)", run.policy.path)
             run.trainer.start_qat(run.policy)
             best = NONE_YET
+        if run.trainer.scheduler.quantization_begins(epoch):
+            best = NONE_YET
         with EpochProgress(epoch, run.options.epochs, run.options.print_freq, console) as progress:
             result = run.trainer.train_epoch(epoch, lambda step, show=progress: report(run, step, show))
         validation = judge(run, run.trainer.model, run.images.validation)
+        run.trainer.scheduler.on_validation_end(epoch, validation.loss, validation.top1)
         best = Best(epoch, validation.top1) if validation.top1 >= best.top1 else best
         save_epoch(run, epoch, validation.top1, best)
         log_epoch(run, epoch, result, validation, best)
@@ -214,10 +220,12 @@ def save_epoch(run: Run, epoch: int, top1: float, best: Best) -> None:
     trainer, arch = run.trainer, run.options.arch
     extras = {"current_top1": top1, "best_top1": best.top1, "best_epoch": best.epoch, "run": run.settings}
     if best.epoch == epoch:
-        exported = trainer.device.exported(trainer.model)
-        checkpoint.save(run.directory / BEST, exported, arch, epoch, None, scheduler_state(exported), extras)
-    masks = scheduler_state(trainer.model)
-    checkpoint.save(run.directory / LAST, trainer.model, arch, epoch, trainer.optimizer, masks, extras)
+        exported = trainer.device.exported(plain(trainer.model, rounded=True))
+        state = trainer.scheduler.state_dict(exported)
+        checkpoint.save(run.directory / BEST, exported, arch, epoch, None, state, extras)
+    last = plain(trainer.model, rounded=False)
+    state = trainer.scheduler.state_dict(last)
+    checkpoint.save(run.directory / LAST, last, arch, epoch, trainer.optimizer, state, extras)
 
 
 def log_epoch(run: Run, epoch: int, result: EpochResult, validation: Evaluation, best: Best) -> None:
@@ -247,6 +255,7 @@ def finish(run: Run, best: Best, results: list[EpochResult]) -> None:
     path = run.directory / BEST
     model = construction.build_model(run.options, run.images.test.images.device)
     checkpoint.load_weights(model, checkpoint.load(path), run.options.arch)
+    run.trainer.scheduler.quantize_like(model, best.epoch)
     test = judge(run, model, run.images.test)
     log.info("--- test of the best weights (epoch %d)", best.epoch)
     log_scores(test)

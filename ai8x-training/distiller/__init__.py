@@ -1,6 +1,6 @@
 """The compression scheduler: what a Distiller YAML file asks to happen during training.
 
-Learning-rate schedulers and their policies are supported; pruners, regularizers, quantizers and extensions are refused.
+Learning rates, pruning, regularization and quantization, in the epochs that the file's policies say.
 """
 
 from distiller.config import Schedule, read_schedule

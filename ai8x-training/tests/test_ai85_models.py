@@ -121,7 +121,7 @@ def test_training_scripts_fit_the_device_and_name_files_that_exist(script, comma
     (chosen,) = commands(script, "--epochs", "3")
     assert chosen.epochs == 3
     construction.build_model(chosen, torch.device("cpu"))
-    assert read_schedule(chosen.compress).lr_schedulers
+    assert read_schedule(chosen.compress).policies
     if chosen.device.name == "AI85":
         qat.check_names(qat.read_policy(chosen.qat_policy), construction.build_model(chosen, torch.device("cpu")))
 
