@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izer import torchfile
+from izer.ai85.quantize import BIT_SHIFT, Method, quantize_checkpoint
+from izer.ai85.scales import SATURATIONS
+from izer.ai85.widths import WEIGHT_BITS, read_widths
 from izer.checkpoint import state_dict
 from izer.errors import IzerError
 from izer.quantize import Quantized, quantize
-from izer.quantize85 import BIT_SHIFT, Method, quantize_checkpoint
-from izer.scales import SATURATIONS
-from izer.widths import WEIGHT_BITS, read_widths
 
 DEFAULTS = {"scale": 0.85, "stddev": 2.0}
 AI84_ONLY, AI85_ONLY = ("fc",), ("config_file", "clip_method", "stddev", "qat_weight_bits")

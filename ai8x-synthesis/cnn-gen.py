@@ -264,9 +264,8 @@ def compact_sections(options: argparse.Namespace) -> frozenset[str]:
 def program_options(options: argparse.Namespace) -> Options:
     """What of the program can be chosen. The start is not read back: registers cannot be read while layers run."""
     sections = LOAD_SECTIONS[:-1] if options.verify_writes else ("load_kernels",) if options.verify_kernels else ()
-    ready_sel = DEVICES[options.device].ready_sel if options.ready_sel is None else options.ready_sel
-    return Options(ready_sel, options.init_tram, options.zero_unused, options.max_checklines, frozenset(sections),
-                   options.avg_pool_rounding)  # fmt: skip
+    return Options(options.ready_sel, options.init_tram, options.zero_unused, options.max_checklines,
+                   frozenset(sections), options.avg_pool_rounding)
 
 
 def request(options: argparse.Namespace) -> pipeline.Request:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import listing, program, reference, registers, rules, sampledata, testweights, verify
+from . import listing, program, reference, registers, rules, sampledata, verify
+from .ai84 import testweights
 from .checkpoint import Checkpoint
 from .cmsis_rules import CMSIS_RULES
 from .device import Device

@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import (
-    checker,
-    checkpoint,
-    checkpoint85,
-    estimate,
-    kernels,
-    layers84,
-    placement,
-    program,
-    registers,
-    testweights,
-)
-from .ai85 import latency
+from . import checker
+from .ai84 import checkpoint as checkpoint84
+from .ai84 import kernels as kernels84
+from .ai84 import latency as latency84
+from .ai84 import layers as layers84
+from .ai84 import placement as placement84
+from .ai84 import program as program84
+from .ai84 import registers as registers84
+from .ai84 import testweights as testweights84
+from .ai84.layer_rules import LAYER_RULES as LAYER_RULES84
+from .ai84.placement_rules import PLACEMENT_RULES as PLACEMENT_RULES84
+from .ai85 import checker as checker85
+from .ai85 import checkpoint as checkpoint85
+from .ai85 import latency as latency85
 from .ai85 import layers as layers85
 from .ai85 import placement as placement85
 from .ai85 import program as program85
@@ -35,26 +36,25 @@ from .device import AI84, AI85, Device
 from .emit.rtlsim import POWER_UP84, power_up85
 from .errors import Violation
 from .grammars import AI84_KEYS, AI85_KEYS, Grammar
-from .layer_rules import LAYER_RULES
 from .network import LayerBuilder, Network
 from .operations import CopyKernels, CopyPacked, Program, Section
-from .placement import Placement
-from .placement_rules import PLACEMENT_RULES
+from .placement import Choices, Placement
 from .reference import LayerValues
 from .registers import RegisterValue
 from .rules import Described, Rule, Subject
+from .shared_rules import SHARED_RULES
 from .yamlcfg import Description
 
 Shape = tuple[int, int, int]  # channels, rows, columns of the network input
 
-# Rules of AI84 that hold on AI85 too, with the sections of the AI85 hardware reference that say so.
-SHARED = {
+# The sections of the AI85 hardware reference that the shared rules come from.
+SECTIONS85 = {
     "arch": "10.2", "layer-count": "10.2", "channels-chain": "4.1", "channels-given": "4.1", "unread": "4.1",
     "in-sizes": "10.3", "in-dim": "4.1", "layers-max": "1.2", "size": "10.3", "data-format": "10.3",
     "bias-count": "10.4", "sample": "10.2", "map-chain": "10.4", "in-offset": "10.3", "chw-instance": "7.2",
     "group0": "4.4", "overlap": "10.4",
 }  # fmt: skip
-RULES85 = [replace(rule, sections=SHARED[rule.id]) for rule in LAYER_RULES + PLACEMENT_RULES if rule.id in SHARED]
+SHARED85 = [replace(rule, sections=SECTIONS85[rule.id]) for rule in SHARED_RULES]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Target:
     random_weights: Callable[[Description, Shape, int], Checkpoint]
     test_weights: bool
     builder: Callable[[bool], LayerBuilder]
-    place: Callable[[Device, Description, Network, placement.Choices], Placement]
+    place: Callable[[Device, Description, Network, Choices], Placement]
     registers: Callable[[Device, Network, Placement], Iterator[RegisterValue]]
     kernels: Callable[[Device, Network, Placement], Iterator[CopyKernels] | Iterator[CopyPacked]]
     kernel_stores: Callable[[Device, Network, Placement], Iterator[CopyKernels] | Iterator[CopyPacked]]
@@ -90,7 +90,7 @@ class Target:
 
 
 def _checkpoint84(path: Path, description: Description) -> Checkpoint:
-    return checkpoint.read_checkpoint(path)
+    return checkpoint84.read_checkpoint(path)
 
 
 def _checkpoint85(path: Path, description: Description) -> Checkpoint:
@@ -99,18 +99,18 @@ def _checkpoint85(path: Path, description: Description) -> Checkpoint:
 
 TARGETS = {
     AI84.number: Target(
-        AI84, AI84_KEYS, False, True, [], LAYER_RULES + PLACEMENT_RULES, _checkpoint84,
-        lambda description, _: checkpoint.untrained(description),
-        lambda description, _, seed: testweights.random_weights(description, seed), True,
+        AI84, AI84_KEYS, False, True, [], SHARED_RULES + LAYER_RULES84 + PLACEMENT_RULES84, _checkpoint84,
+        lambda description, _: testweights84.untrained(description),
+        lambda description, _, seed: testweights84.random_weights(description, seed), True,
         lambda rounding: layers84.build_layer,
-        placement.place_network, registers.layer_registers, kernels.kernel_arrays, kernels.kernel_stores,
-        lambda groups: POWER_UP84, program.lower, estimate.network_clocks,
-        program.layer_checks, checker.check_program),
+        placement84.place_network, registers84.layer_registers, kernels84.kernel_arrays, kernels84.kernel_stores,
+        lambda groups: POWER_UP84, program84.lower, latency84.layer_clocks,
+        program84.layer_checks, checker.check_program),
     AI85.number: Target(
-        AI85, AI85_KEYS, True, False, DESCRIPTION_RULES, RULES85 + LAYER_RULES85 + PLACEMENT_RULES85, _checkpoint85,
+        AI85, AI85_KEYS, True, False, DESCRIPTION_RULES, SHARED85 + LAYER_RULES85 + PLACEMENT_RULES85, _checkpoint85,
         testweights85.untrained, testweights85.random_weights, False,
         lambda rounding: partial(layers85.build_layer, average_rounding=rounding),
         placement85.place_network, registers85.layer_registers, weights85.kernel_copies, weights85.kernel_copies,
-        power_up85, program85.lower, latency.layer_clocks,
-        program85.layer_checks, lambda *anything: []),
+        power_up85, program85.lower, latency85.layer_clocks,
+        program85.layer_checks, checker85.check_program),
 }  # fmt: skip

@@ -37,7 +37,7 @@ def request85_of(folder: Path) -> pipeline.Request:
     options = json.loads((folder / "meta.json").read_text())["options"]
     return pipeline.Request(
         AI85, folder / "network.yaml", folder / "checkpoint.pth.tar", folder / "sample.npy",
-        options=Options(AI85.ready_sel, average_rounding="--avg-pool-rounding" in options),
+        options=Options(average_rounding="--avg-pool-rounding" in options),
         deduplicate="--no-deduplicate-weights" not in options,
     )  # fmt: skip
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from izer import pipeline, torchfile
 from izer.device import AI85
-from izer.program import Options
 
 ALL = (1 << 64) - 1
 PLAIN = {"out_offset": 0x2000}
@@ -29,7 +28,7 @@ def model(folder: Path, shape: tuple[int, ...], layers: Layers, weights: dict[st
         torchfile.write(checkpoint, {"epoch": 0, "arch": "net", "state_dict": weights, "extras": {}})
     return pipeline.build_model(pipeline.Request(
         AI85, folder / "network.yaml", checkpoint, folder / "sample.npy", seed=1 if weights is None else None,
-        options=Options(AI85.ready_sel)))  # fmt: skip
+    ))
 
 
 def conv(kernel: str, inputs: int, outputs: int, out_channels: int, **more: object) -> Layers:

@@ -11,8 +11,8 @@ from random import Random
 
 import hypothesis.strategies as st
 
+from izer.ai84.layer_rules import POOLINGS
 from izer.device import AI84, Device
-from izer.layer_rules import POOLINGS
 from network_files import VALUES, DrawnLayer, DrawnNetwork
 
 Pool = tuple[str, int, int]

@@ -10,10 +10,10 @@ import yaml
 from numpy.lib.stride_tricks import sliding_window_view
 
 from izer import torchfile
+from izer.ai85.checkpoint import named_weights, read_checkpoint
+from izer.ai85.widths import read_widths
 from izer.checkpoint import LayerWeights
-from izer.checkpoint85 import named_weights, read_checkpoint
 from izer.errors import IzerError, RuleError
-from izer.widths import read_widths
 
 CASES = Path(__file__).resolve().parent / "conformance" / "ai85"
 WEIGHTLESS = ("none", "passthrough")

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from izer import kernels, listing, pipeline, reference, sampledata, torchfile
+from izer import listing, pipeline, reference, sampledata, torchfile
+from izer.ai84 import kernels
 from izer.device import AI84
 from izer.emit.demofolder import interleave
 from izer.operations import Program, Write

@@ -17,9 +17,9 @@ from hypothesis.extra.numpy import arrays
 
 import ai84ize
 from izer import torchfile
+from izer.ai85.quantize import Method, quantize_checkpoint
+from izer.ai85.scales import SATURATIONS, exponent, integers, quantile
 from izer.errors import IzerError
-from izer.quantize85 import Method, quantize_checkpoint
-from izer.scales import SATURATIONS, exponent, integers, quantile
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINED = ROOT / "trained"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from izer.ai85.widths import read_widths
 from izer.errors import IzerError
-from izer.widths import read_widths
 
 VALID = Path(__file__).resolve().parent / "conformance" / "ai85" / "valid"
 HEADER = "arch: net\ndataset: none\nlayers:\n"

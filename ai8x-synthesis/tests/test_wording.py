@@ -1,6 +1,6 @@
 """A rule that the training layers state is stated by cnn-gen.py in the same words."""
 
-import ai84
+import ai84rules as ai84
 from izer.targets import TARGETS
 
 

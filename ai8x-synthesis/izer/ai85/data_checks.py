@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..busimage import accesses, data_words
+from ..busimage import data_words
 from ..lifetimes import LOADED, NEVER, describe, input_bytes, output_numbers, pixel_name
 from ..operations import Unload
 from ..program_rules import Finding, ProgramRule, program_rule, word_name
@@ -83,7 +83,7 @@ def _final_outputs(evidence: Evidence) -> NDArray[np.int64]:
 
 def _owners_compared(evidence: Evidence) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Of every check: owners of the four bytes (NEVER outside of data memory), and whether it looks at them."""
-    made = accesses(evidence.program.check.operations)
+    made = evidence.answer
     words = data_words(evidence.device, made.addresses)
     owners = np.where(words[:, None] < 0, NEVER, evidence.memory.owners[words])
     return owners, (made.masks[:, None] >> LANE_BITS & 0xFF) != 0
@@ -98,7 +98,7 @@ def checks(evidence: Evidence) -> Iterator[Finding]:
     outputs, last = _final_outputs(evidence), evidence.network.layers[-1]
     if not outputs.size:
         return
-    made = accesses(evidence.program.check.operations)
+    made = evidence.answer
     owners, compared = _owners_compared(evidence)
     whole = (made.masks[:, None] >> LANE_BITS & 0xFF) == np.where(compared | last.wide, 0xFF, 0)
     wrong = ~compared.any(1) | ~whole.all(1) | ((owners < outputs[0, 0]) & compared).any(1)
@@ -113,7 +113,7 @@ def check_all(evidence: Evidence) -> Iterator[Finding]:
     """Every output of the last layer is compared with the known answer."""
     outputs = _final_outputs(evidence)
     owners, compared = _owners_compared(evidence)
-    missing = np.setdiff1d(outputs, owners[compared])
+    missing = outputs[~np.isin(outputs, owners[compared], kind="table")]
     for number in missing[:1].tolist():
         yield Finding(evidence.network.layers[-1].index, f"{len(missing)} are not, the first is "
                       f"{describe(evidence.network, number)}")

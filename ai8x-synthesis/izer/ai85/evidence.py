@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..busimage import data_words
+from ..busimage import Accesses, accesses, data_words
 from ..device import Device
 from ..network import Layer, Network
 from ..operations import Program
@@ -46,6 +46,11 @@ class Evidence:
         chw = self.network.data_format == "chw"
         return tuple(_decode(layer, registers[:, :, layer.index], inputs[layer.index], outputs[layer.index],
                              chw and layer.index == 0) for layer in self.network.layers)  # fmt: skip
+
+    @cached_property
+    def answer(self) -> Accesses:
+        """What is compared with the known answer."""
+        return accesses(self.program.check.operations)
 
     @cached_property
     def memory(self) -> lifetimes.MemoryTrace:

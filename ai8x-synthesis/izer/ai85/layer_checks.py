@@ -151,10 +151,11 @@ def _partial_sums(run: LayerRun) -> int:
 
 @program_rule("program-unused-layers", "4.5", LAYER_CHECKS)
 def unused_layers(evidence: Evidence) -> Iterator[Finding]:
-    """Registers of layers that the network does not have are 0."""
-    count = len(evidence.network.layers)
-    for group, register, layer in np.argwhere(evidence.image.layer_registers[:, :, count:]).tolist():
-        yield Finding(None, f"{REGISTER_NAMES[register]} of quadrant {group}, layer {count + layer}")
+    """Registers of layers that the network does not have, and of quadrants that are not started, are 0."""
+    state = evidence.image.layer_registers.copy()
+    state[np.ix_(evidence.groups, np.arange(len(REGISTER_NAMES)), np.arange(len(evidence.network.layers)))] = 0
+    for group, register, layer in np.argwhere(state).tolist():
+        yield Finding(None, f"{REGISTER_NAMES[register]} of quadrant {group}, layer {layer}")
 
 
 @program_rule("program-kernels", "5.1 to 5.4, 5.12", LAYER_CHECKS)

@@ -1,7 +1,6 @@
 """The list of bus operations that runs a network once on AI85 (AI85 hardware reference, chapters 4.7 and 8)."""
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,11 @@ from numpy.typing import NDArray
 from ..device import Device
 from ..memory import output_words, quads
 from ..network import Layer, Network
-from ..operations import Check, Copy, CopyBytes, CopyPacked, Fill, Operation, Program, Section, Unload, Wait, Write
+from ..operations import Check, Copy, CopyBytes, CopyPacked, Fill, Program, Section, Unload, Write
 from ..placement import LayerPlace, Placement, channels_per_pass
-from ..program import Options
+from ..program import Load, Options, assemble, layer_section
 from ..reference import LayerValues
-from ..registers import DONE, ENABLE, SLAVE, SRAM_CONTROL, RegisterValue
+from ..registers import ENABLE, SLAVE, SRAM_CONTROL, RegisterValue
 
 CLOCK = 1 << 3  # CTL: clock of the data path (3.3)
 ROUNDING = 1 << 13  # CTL: averages are rounded
@@ -28,7 +27,7 @@ def lower(
 ) -> Program:
     """The program for one run, before anything is read back; `output` [C, H, W] is the last layer's answer."""
     layer, place = network.layers[-1], placement.layers[-1]
-    load: list[tuple[str, str, Iterable[Operation]]] = [
+    load: Load = [
         ("cnn_init", "Reset the state machines", _init(device, placement, len(network.layers), options)),
         ("load_kernels", "Load the weights", kernels),
         ("load_bias", "Load the biases", _bias(device, network, placement)),
@@ -38,32 +37,24 @@ def lower(
         ("load_input", "Load the network input into data memory", inputs),
         ("cnn_start", "Start all quadrants, the master last", _start(device, placement, options)),
     ]
-    return Program(
-        load=tuple(Section(name, why, tuple(operations)) for name, why, operations in load),
-        wait=Section("cnn_wait", "Wait until the last layer has finished",
-                     (Wait(device.group(0), DONE, DONE, "completion flag"),)),
-        check=Section("cnn_check", "Compare the output of the last layer with the known answer",
-                      tuple(islice(_checks(device, layer, place, output), options.max_checks))),
-        stop=Section("cnn_stop", "Stop all quadrants, which clears the completion flag",
-                     tuple(Write(device.group(g), _control(options), f"CTL, quadrant {g}") for g in placement.groups)),
-        unload=tuple(_unload(device, layer, place)),
-    )  # fmt: skip
+    stop = [Write(device.group(g), _control(device, options), f"CTL, quadrant {g}") for g in placement.groups]
+    return assemble(device, load, _checks(device, layer, place, output), stop, _unload(device, layer, place), options)
 
 
-def _control(options: Options) -> int:
+def _control(device: Device, options: Options) -> int:
     """What every write to CTL has in common (4.7)."""
-    return CLOCK | PACKED | options.stopped | (ROUNDING if options.average_rounding else 0)
+    return CLOCK | PACKED | options.wait_states(device) << 1 | (ROUNDING if options.average_rounding else 0)
 
 
 def _init(device: Device, placement: Placement, layers: int, options: Options) -> Iterator[Write | Fill]:
     """AON_CTL, then the control registers of the used quadrants (4.7); TRAM is zeroed where that is wanted (8.2)."""
-    yield Write(device.always_on_control, options.ready_sel, "AON_CTL")
+    yield Write(device.always_on_control, options.wait_states(device), "AON_CTL")
     for group in placement.groups:
         if options.init_tram:
             for processor in range(device.group_processors):
                 yield Fill(device.tram_entry(group, processor, 0), 0, device.tram_entries,
                            f"TRAM, quadrant {group}, processor {processor}")
-        yield Write(device.group(group), CLOCK | PACKED | options.stopped, f"CTL, quadrant {group}")
+        yield Write(device.group(group), CLOCK | PACKED | options.wait_states(device) << 1, f"CTL, quadrant {group}")
         yield Write(device.group(group) + 4, SRAM_CONTROL, "SRAM control")
         yield Write(device.group(group) + 8, layers - 1, "LCNT_MAX: layers - 1")
 
@@ -85,11 +76,11 @@ def _bias(device: Device, network: Network, placement: Placement) -> Iterator[Co
 def _start(device: Device, placement: Placement, options: Options) -> Iterator[Write]:
     """All quadrants wait for the master, the lowest used one, which then starts them (4.7)."""
     master = placement.groups[0]
-    waiting = _control(options) | SLAVE | master << 9
+    waiting = _control(device, options) | SLAVE | master << 9
     for group in placement.groups:
         enable = ENABLE if group != master else 0
         yield Write(device.group(group), waiting | enable, f"CTL, quadrant {group} waits for the master")
-    yield Write(device.group(master), _control(options) | ENABLE, f"CTL, quadrant {master} is the master")
+    yield Write(device.group(master), _control(device, options) | ENABLE, f"CTL, quadrant {master} is the master")
 
 
 def answers(
@@ -147,8 +138,5 @@ def layer_checks(
     device: Device, network: Network, placement: Placement, values: Iterable[LayerValues]
 ) -> tuple[Section, ...]:
     """The output of every layer where that layer writes it; a later layer may overwrite it."""
-    return tuple(
-        Section(f"check_{layer.index}", f"Output of layer {layer.index}",
-                tuple(_checks(device, layer, place, value.output)))
-        for layer, place, value in zip(network.layers, placement.layers, values, strict=True)
-    )  # fmt: skip
+    return tuple(layer_section(layer.index, _checks(device, layer, place, value.output))
+                 for layer, place, value in zip(network.layers, placement.layers, values, strict=True))

@@ -5,87 +5,10 @@ The numbers beside a rule's id are sections of the AI84 hardware reference.
 
 from collections.abc import Iterator
 
-from .rules import Finding, Rule, Subject, rule
-from .yamlvalues import NETWORK_INPUT
+from ..rules import Finding, Rule, Subject, rule
 
 LAYER_RULES: list[Rule[Subject]] = []
 POOLINGS = ((2, 1), (2, 2), (4, 4))  # legal sizes and strides (9.1)
-
-
-@rule("arch", "9.2, 11.1", LAYER_RULES)
-def arch(subject: Subject) -> Iterator[Finding]:
-    """`arch` is the network's name in the checkpoint, in any case."""
-    if subject.description.arch.lower() != subject.checkpoint.arch.lower():
-        yield Finding(None, "arch", f"{subject.description.arch}, but {subject.checkpoint.arch} in "
-                      f"{subject.checkpoint.path}", "Use the checkpoint of this network.")
-
-
-@rule("layer-count", "9.2, 12.3", LAYER_RULES)
-def layer_count(subject: Subject) -> Iterator[Finding]:
-    """A description has one layer per convolution of the checkpoint."""
-    layers = sum(described.has_weights for described in subject.description.layers)
-    convolutions = len(subject.checkpoint.convolutions)
-    if layers != convolutions:
-        yield Finding(None, "layers", f"{layers} layers, but {convolutions} convolutions in {subject.checkpoint.path}")
-
-
-@rule("channels-chain", "1.2, 12.3", LAYER_RULES)
-def channels_chain(subject: Subject) -> Iterator[Finding]:
-    """A layer has as many input channels as the layers that it reads have output channels, or the network input."""
-    for layer in subject.network.layers:
-        delivered = sum(subject.network.delivered(source)[0] for source in layer.sources)
-        if layer.in_channels != delivered:
-            yield Finding(layer.index, "processors", f"{layer.in_channels} in the checkpoint's {layer.name}, "
-                          f"{delivered} delivered")
-
-
-@rule("channels-given", "11.3, 12.3", LAYER_RULES)
-def channels_given(subject: Subject) -> Iterator[Finding]:
-    """`in_channels` and `out_channels`, where given, are those of the checkpoint."""
-    for layer in subject.network.layers:
-        described = subject.description.layers[layer.index]
-        for key, given, found in (("in_channels", described.in_channels, layer.in_channels),
-                                  ("out_channels", described.out_channels, layer.out_channels)):  # fmt: skip
-            if given not in (None, found):
-                yield Finding(layer.index, key, f"{given}, but {found} in the checkpoint's {layer.name}")
-
-
-@rule("unread", "11.3", LAYER_RULES)
-def unread(subject: Subject) -> Iterator[Finding]:
-    """The output of every layer but the last is read by a later layer."""
-    read = {source for layer in subject.network.layers for source in layer.sources}
-    for layer in subject.network.layers[:-1]:
-        if layer.index not in read:
-            yield Finding(layer.index, "processors", f"layer {layer.index} is read by none",
-                          "Name it in `in_sequences` of a later layer, or remove it.")
-
-
-@rule("in-sizes", "11.3", LAYER_RULES)
-def in_sizes(subject: Subject) -> Iterator[Finding]:
-    """Layers that are read together have outputs of the same size."""
-    for layer in subject.network.layers:
-        sizes = {source: subject.network.delivered(source)[1:] for source in layer.sources}
-        if len(set(sizes.values())) > 1:
-            listed = ", ".join(f"{height}x{width}" for height, width in sizes.values())
-            yield Finding(layer.index, "in_sequences", listed)
-
-
-@rule("in-dim", "6.1, 11.3", LAYER_RULES)
-def in_dim(subject: Subject) -> Iterator[Finding]:
-    """`in_dim` has as many pixels as the layer's input: they are read in order, with other rows and columns."""
-    for layer in subject.network.layers:
-        given = subject.description.layers[layer.index].in_dim
-        _, height, width = subject.network.delivered(layer.sources[0])
-        if given and given[0] * given[1] != height * width:
-            yield Finding(layer.index, "in_dim", f"{given[0]}x{given[1]} for {height}x{width} pixels")
-
-
-@rule("layers-max", "9.1", LAYER_RULES)
-def layers_max(subject: Subject) -> Iterator[Finding]:
-    """A network has at most 32 layers."""
-    count = len(subject.network.layers)
-    if count > subject.device.max_layers:
-        yield Finding(None, "layers", f"{count} layers", "Use --stop-after or a smaller network.")
 
 
 @rule("channels-max", "9.1", LAYER_RULES)
@@ -178,15 +101,6 @@ def avg4_relu(subject: Subject) -> Iterator[Finding]:
             yield Finding(layer.index, "avg_pool", "signed data")
 
 
-@rule("size", "9.2", LAYER_RULES)
-def size(subject: Subject) -> Iterator[Finding]:
-    """A layer's pooled input and output have at least one row and one column."""
-    for layer in subject.network.layers:
-        if min(layer.pooled_height, layer.pooled_width, layer.out_height, layer.out_width) < 1:
-            yield Finding(layer.index, "pad", f"{layer.height}x{layer.width} input, pooled "
-                          f"{layer.pooled_height}x{layer.pooled_width}, output {layer.out_height}x{layer.out_width}")
-
-
 @rule("counter", "3.3, 9.1", LAYER_RULES)
 def counter(subject: Subject) -> Iterator[Finding]:
     """Rows plus twice the padding and columns plus twice the padding are at most 256, for the 8-bit counters."""
@@ -195,26 +109,6 @@ def counter(subject: Subject) -> Iterator[Finding]:
                                       (layer.width, layer.pad_columns, "columns")):  # fmt: skip
             if length + 2 * padding > subject.device.max_counter:
                 yield Finding(layer.index, "pad", f"{length} {kind} with padding {padding}")
-
-
-@rule("data-format", "6.2, 9.2", LAYER_RULES)
-def data_format(subject: Subject) -> Iterator[Finding]:
-    """`data_format` is the format of the network input; only the first layer has it and can read a CHW input."""
-    for layer in subject.network.layers[1:]:
-        if NETWORK_INPUT in layer.sources and subject.network.data_format == "chw":
-            yield Finding(layer.index, "in_sequences", "a CHW network input", "Use `data_format: hwc` in layer 0.")
-    for index, described in enumerate(subject.description.layers):
-        if index and described.data_format:
-            yield Finding(index, "data_format", f"`{described.data_format}` in layer {index}", "Remove it.")
-
-
-@rule("bias-count", "9.2", LAYER_RULES)
-def bias_count(subject: Subject) -> Iterator[Finding]:
-    """A layer with bias has one bias per output channel."""
-    for layer in subject.network.layers:
-        if layer.bias is not None and len(layer.bias) != layer.out_channels:
-            yield Finding(layer.index, "bias", f"{len(layer.bias)} for {layer.out_channels} channels in "
-                          f"{subject.checkpoint.path}")
 
 
 @rule("fc-missing", "12.3", LAYER_RULES)
@@ -243,11 +137,3 @@ def fc_count(subject: Subject) -> Iterator[Finding]:
     fc = subject.network.fc
     if fc is not None and max(fc.weight.shape) > 65535:
         yield Finding(None, "layers", f"{fc.weight.shape[1]} inputs, {fc.weight.shape[0]} outputs")
-
-
-@rule("sample", "14.1", LAYER_RULES)
-def sample(subject: Subject) -> Iterator[Finding]:
-    """The sample input holds integers from -128 to 127."""
-    low, high = int(subject.sample.min()), int(subject.sample.max())
-    if low < -128 or high > 127:
-        yield Finding(None, "dataset", f"values from {low} to {high}")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .device import Device
-from .network import Layer, Network
-from .operations import CopyKernels
-from .placement import LayerPlace, Placement, set_bits
+from ..device import Device
+from ..network import Layer, Network
+from ..operations import CopyKernels
+from ..placement import LayerPlace, Placement, set_bits
 
 
 def pack(kernels: NDArray[np.int8]) -> NDArray[np.uint32]:

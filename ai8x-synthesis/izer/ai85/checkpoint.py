@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checkpoint import Checkpoint, LayerWeights, layer_name, read_tensors, weighted_modules
-from .errors import RuleError, Violation
+from ..checkpoint import Checkpoint, LayerWeights, layer_name, read_tensors, weighted_modules
+from ..errors import RuleError, Violation
 from .widths import WEIGHT_BITS
 
 DEFAULT_BITS = 8

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checkpoint import layer_name, state_dict, weighted_modules
-from .checkpoint85 import unfolded
-from .errors import IzerError
-from .quantize import Quantized
+from ..checkpoint import layer_name, state_dict, weighted_modules
+from ..errors import IzerError
+from ..quantize import Quantized
+from .checkpoint import unfolded
 from .scales import SATURATIONS, Floats, exponent, integers
 from .widths import WEIGHT_BITS
 

@@ -1,6 +1,6 @@
 """Layers of AI84: 3x3 convolutions, and one-dimensional ones on the same engine."""
 
-from .network import Layer, Part
+from ..network import Layer, Part
 
 KERNEL = 3
 

@@ -5,10 +5,8 @@ The numbers beside a rule's id are sections of the AI84 hardware reference.
 
 from collections.abc import Iterator
 
-from .memory import Region, input_region, output_region
-from .placement import set_bits
-from .rules import Finding, Rule, Subject, rule
-from .yamlvalues import NETWORK_INPUT
+from ..memory import input_region, output_region
+from ..rules import Finding, Rule, Subject, rule
 
 PLACEMENT_RULES: list[Rule[Subject]] = []
 
@@ -36,44 +34,6 @@ def popcount_out(subject: Subject) -> Iterator[Finding]:
                           f"{place.output_map.bit_count()} bits set, {layer.out_channels} output channels")
 
 
-@rule("map-chain", "9.2", PLACEMENT_RULES)
-def map_chain(subject: Subject) -> Iterator[Finding]:
-    """`processors` of a layer are the output maps of the layers that it reads, one after the other."""
-    places = subject.placement.layers
-    for layer, place in subject.places:
-        if layer.index == 0:
-            continue
-        maps = [places[0].processors if source == NETWORK_INPUT else places[source].output_map
-                for source in layer.sources]  # fmt: skip
-        if [bit for bitmap in maps for bit in set_bits(bitmap)] != set_bits(place.processors):
-            written = ", ".join(f"0x{bitmap:016x}" for bitmap in maps)
-            yield Finding(layer.index, "processors", f"0x{place.processors:016x} reads {written}",
-                          "Leave out `output_processors` of the layer before, or make it the same.")
-
-
-@rule("in-offset", "6.1, 9.2, 11.3", PLACEMENT_RULES)
-def in_offset(subject: Subject) -> Iterator[Finding]:
-    """A layer reads at `in_offset` what the layers before wrote at their `out_offset`."""
-    places = subject.placement.layers
-    for layer, place in subject.places:
-        for source in layer.sources:
-            written = places[0].in_offset if source == NETWORK_INPUT else places[source].out_offset
-            if place.in_offset != written:
-                given = "the network input is" if source == NETWORK_INPUT else f"layer {source} writes"
-                yield Finding(layer.index, "in_offset", f"0x{place.in_offset:x}, but {given} at 0x{written:x}")
-
-
-@rule("chw-instance", "6.2, 9.2", PLACEMENT_RULES)
-def chw_instance(subject: Subject) -> Iterator[Finding]:
-    """With CHW input every channel needs a data memory instance of its own: one processor per group of four."""
-    if subject.network.data_format == "chw":
-        processors = subject.placement.layers[0].processors
-        for quad in range(subject.device.processors // 4):
-            if (processors >> 4 * quad & 15).bit_count() > 1:
-                yield Finding(0, "processors", f"0x{processors:016x} has several processors in instance {quad}",
-                              "Spread the channels, or use `data_format: hwc`.")
-
-
 @rule("chw-lane", "6.2, appendix E 9", PLACEMENT_RULES)
 def chw_lane(subject: Subject) -> Iterator[Finding]:
     """With CHW input a channel belongs to the first processor of a group of four."""
@@ -82,14 +42,6 @@ def chw_lane(subject: Subject) -> Iterator[Finding]:
         for quad in range(subject.device.processors // 4):
             if (processors >> 4 * quad & 15) in (2, 4, 8):
                 yield Finding(0, "processors", f"0x{processors:016x} does not use processor {4 * quad}")
-
-
-@rule("group0", "3.2, 9.1, B.3", PLACEMENT_RULES)
-def group0(subject: Subject) -> Iterator[Finding]:
-    """Group 0 must be used, by a processor map or by the output map of the last layer."""
-    if 0 not in subject.placement.groups:
-        yield Finding(None, "layers", f"groups {', '.join(map(str, subject.placement.groups))} only",
-                      "Move a layer to processors 0 to 15.")
 
 
 @rule("offset", "6.4", PLACEMENT_RULES)
@@ -125,32 +77,6 @@ def capacity_out(subject: Subject) -> Iterator[Finding]:
         if end > subject.device.instance_words:
             yield Finding(layer.index, "out_offset", f"{layer.out_height}x{layer.out_width} pixels at offset "
                           f"0x{place.out_offset:x} end at 0x{4 * end:x}")
-
-
-@rule("overlap", "6.4, 9.2", PLACEMENT_RULES)
-def overlap(subject: Subject) -> Iterator[Finding]:
-    """The output of a layer must not overwrite its input, or what a later layer reads, in the same memory instance."""
-    for layer, place in subject.places:
-        written = output_region(layer, place)
-        for reader, read in _still_needed(subject, layer.index):
-            if read.overlaps(written):
-                instance = min(read.instances & written.instances)
-                whose = "input" if reader == layer.index else f"input of layer {reader}"
-                yield Finding(layer.index, "out_offset", f"{whose} words {read.words.start}-{read.words.stop - 1}, "
-                              f"output words {written.words.start}-{written.words.stop - 1} of instance {instance}",
-                              "Alternate out_offset between 0 and 0x2000 from layer to layer.")
-
-
-def _still_needed(subject: Subject, index: int) -> Iterator[tuple[int, Region]]:
-    """What a layer and the layers after it read of what there is before it runs: reader, region."""
-    places = subject.placement.layers
-    for layer, place in list(subject.places)[index:]:
-        read = input_region(layer, place, subject.data_format(layer))
-        for source in layer.sources:
-            if source < index:
-                written = places[0].processors if source == NETWORK_INPUT else places[source].output_map
-                instances = frozenset(bit // 4 for bit in set_bits(written))
-                yield layer.index, Region(read.instances & instances, read.words)
 
 
 @rule("mask-ram", "4.3, 9.1", PLACEMENT_RULES)

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .checkpoint import Checkpoint, layer_shapes, named_weights
-from .errors import IzerError, RuleError, Violation
-from .yamlcfg import Description
+from ..checkpoint import Checkpoint, LayerWeights
+from ..errors import IzerError, RuleError, Violation
+from ..yamlcfg import Description
+from .checkpoint import named_weights
 
 TEST_ARCH = "test"
 
@@ -73,3 +74,25 @@ def random_weights(description: Description, seed: int) -> Checkpoint:
         values = np.rint(random.normal(0, spread, shape))
         tensors[f"layer{n}.weight"] = np.clip(values, -128, 127).astype(np.int64)
     return named_weights(f"random weights of seed {seed}", description.arch, tensors)
+
+
+def layer_shapes(description: Description) -> list[tuple[int, ...]]:
+    """The shapes of the weights of a network that is only described; channels are counted from the processor maps.
+
+    The output channels of a layer that no other reads are those of `output_map` or `output_processors`; 1 where
+    neither is given.
+    """
+    maps = []
+    for n, layer in enumerate(description.layers):
+        reader = description.reader(n)
+        maps.append(layer.output_processors or (1 if reader is None else description.layers[reader].processors))
+    maps[-1] = description.output_map or maps[-1]
+    return [(outputs.bit_count(), layer.processors.bit_count(), *((9,) if layer.op == "conv1d" else (3, 3)))
+            for layer, outputs in zip(description.layers, maps, strict=True)]  # fmt: skip
+
+
+def untrained(description: Description) -> Checkpoint:
+    """Weights of 0 for a network that is only described."""
+    shapes = enumerate(layer_shapes(description))
+    layers = tuple(LayerWeights(f"layer {n}", np.zeros(shape, np.int8), None) for n, shape in shapes)
+    return Checkpoint("no checkpoint", description.arch, layers, None)

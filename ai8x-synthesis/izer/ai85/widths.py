@@ -4,8 +4,8 @@ from pathlib import Path
 
 import yaml
 
-from .errors import IzerError
-from .yamlcfg import compose
+from ..errors import IzerError
+from ..yamlcfg import compose
 
 WEIGHT_BITS = (1, 2, 4, 8)  # AI85 hardware reference 1.4
 OPERATION_KEYS = ("op", "operation", "operator", "convolution")
