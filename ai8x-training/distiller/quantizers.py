@@ -9,7 +9,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from pydantic import AfterValidator, Field, model_validator
@@ -261,12 +261,21 @@ def plain(model: nn.Module, *, rounded: bool) -> nn.Module:
         return model
     result = copy.deepcopy(model)
     for name in parametrized:
-        module = result.get_submodule(name)
-        for parameter in ("weight", "bias"):
-            value = getattr(module, parameter)
-            if parametrize.is_parametrized(module, parameter):
-                parametrize.remove_parametrizations(module, parameter, leave_parametrized=rounded)
-            elif value is not None:  # registered anew, so that it does not come before the weight
-                delattr(module, parameter)
-                module.register_parameter(parameter, value)
+        remove_parametrizations(result.get_submodule(name), rounded)
     return result
+
+
+def remove_parametrizations(module: nn.Module, rounded: bool) -> None:
+    """Give a module plain parameters again, weight before bias.
+
+    PyTorch's function of this name takes the property off the class, which copies of the module share.
+    """
+    parametrizations = cast(nn.ModuleDict, module.parametrizations)
+    values = {name: getattr(module, name) for name in ("weight", "bias")}
+    if not rounded:
+        values |= {name: parametrization.original for name, parametrization in parametrizations.items()}
+    module.__class__ = parametrize.type_before_parametrizations(module)
+    del module.parametrizations
+    for name, value in values.items():
+        module._parameters.pop(name, None)
+        module.register_parameter(name, None if value is None else nn.Parameter(value.detach()))
