@@ -153,7 +153,7 @@ def _partial_sums(run: LayerRun) -> int:
 def unused_layers(evidence: Evidence) -> Iterator[Finding]:
     """Registers of layers that the network does not have, and of quadrants that are not started, are 0."""
     state = evidence.image.layer_registers.copy()
-    state[np.ix_(evidence.groups, np.arange(len(REGISTER_NAMES)), np.arange(len(evidence.network.layers)))] = 0
+    state[np.array(evidence.groups, np.int64), :, : len(evidence.network.layers)] = 0
     for group, register, layer in np.argwhere(state).tolist():
         yield Finding(None, f"{REGISTER_NAMES[register]} of quadrant {group}, layer {layer}")
 
