@@ -45,7 +45,7 @@ def test_the_page_of_ai85_describes_every_yaml_key_and_option():
     keys = {*AI85_KEYS.whole, *AI85_KEYS.keys}
     assert keys - set(re.findall(r"`(\w+)`", page)) == set()
     rules = {entry.id for entry in (*TARGETS[85].rules, *TARGETS[85].description_rules)}
-    named = set(re.findall(r"[Rr]ules?,? `([\w-]+)`", page)) | set(re.findall(r"`((?:output|narrow|columns)-\w+)`", page))
+    named = {*re.findall(r"[Rr]ules?,? `([\w-]+)`", page), *re.findall(r"`((?:output|narrow|columns)-\w+)`", page)}
     assert len(named) > 5
     assert named <= rules
 
