@@ -1,38 +1,30 @@
-"""The operators of AI84, and its limits.
+"""The operators of AI84.
 
 Every layer pools, convolves, adds the bias, reduces to 8 bits and rectifies, in that order (AI84 hardware reference
-1.2). Whatever the device cannot do is refused when the layer is built.
+1.2). Whatever the device cannot do is refused when the layer is built (`ai84rules.py`).
+
+A layer computes in one of three ways:
+
+- float mode: real numbers in units of full scale, saturated like the device's;
+- quantized training (`quantized` is set, see `start_quantization`): the same, with input, weights, biases, averages and
+  outputs rounded to the values that the device knows. 128 times the output is the device's integer;
+- exact 8-bit mode (`simulate=True`): integers, with the weights of a quantized checkpoint.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+import math
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 import ai8x
+import ai84rules
 from ai8x import Range
-
-MAX_CHANNELS = 64
-MAX_LAYERS = 32
-POOLINGS = ((2, 1), (2, 2), (4, 4))
-
-# The rules that need more than one layer's settings, in the words that cnn-gen.py uses too.
-LAYERS_MAX = "A network has at most 32 layers."
-POOL_DIVIDE = (
-    "Pooling windows must tile the input exactly: (size - pool) must be a multiple of the pooling stride, in both "
-    "directions."
-)
-POOL4_LAST = "4x4 pooling is possible in the last layer only, since its output is not contiguous."
-CONV1D = (
-    "A one-dimensional convolution has kernel 9, stride 3, padding 0, 3 or 6, no pooling, and an input whose length is "
-    "a multiple of 3; any other has kernel 3x3 and stride 1."
-)
-AVG4_RELU = "4x4 average pooling needs the output of a layer with ReLU, or its sum exceeds the accumulator."
+from ai84rules import Activation, ConvSettings, Pooling, check, pooled_side, refusal
 
 CONV_WEIGHTS = ai8x.Q7
 FIRST_CONV_WEIGHTS = Range(2 * ai8x.Q7.low, 2 * ai8x.Q7.high)
@@ -41,110 +33,86 @@ CONV_BIAS = Range(ai8x.Q7.low / 128, ai8x.Q7.high / 128)
 """The bias is added unshifted: one unit is worth 1/128 of an output step (AI84 hardware reference 1.4)."""
 LINEAR_WEIGHTS = Range(-127 / 128, 127 / 128)
 """The software layer's weights are quantized to -127..127 (AI84 hardware reference 8.2)."""
-
-Pooling = Literal["Max", "Avg"] | None
-Activation = Literal["ReLU"] | None
-
-
-@dataclass(frozen=True)
-class ConvSettings:
-    """What a convolution layer is asked to do; the rules below judge it."""
-
-    in_channels: int
-    out_channels: int
-    kernel_size: int | tuple[int, int]
-    stride: int
-    padding: int
-    pooling: Pooling
-    pool_size: int
-    pool_stride: int
-    activation: Activation
-    dilation: int
-    groups: int
+FIRST_DATA = Range(-0.5, 127 / 256)
+"""What the device's input is in float mode; the step is 1/256."""
 
 
-Rule = Callable[[ConvSettings], str]
+def represent(parameter: Tensor, limits: Range) -> Tensor:
+    """`parameter` as the quantizer represents it with scale 1.0: `limits.high` stands for 127, halves go to even.
+
+    Gradients pass the rounding, and are 0 where the result saturates.
+    """
+    return ai8x.clamp(ai8x.round_half_even(parameter, 127 / limits.high), limits)
 
 
-def rule_kernel(conv: ConvSettings) -> str:
-    """The kernel is 3x3, without dilation."""
-    good = conv.kernel_size in (3, (3, 3)) and conv.dilation == 1
-    return "" if good else f"kernel_size={conv.kernel_size}, dilation={conv.dilation}"
+class Layer(nn.Module):
+    """What all layers have in common: the mode, and what their parameters may be.
+
+    Attributes:
+        quantized: whether float mode rounds as the device does.
+        parameter_ranges: what the float parameters may be, by name, so that quantization with scale 1.0 loses nothing
+            but the fraction.
+    """
+
+    def __init__(self, parameter_ranges: dict[str, Range], simulate: bool) -> None:
+        super().__init__()
+        self.simulate, self.quantized = simulate, False
+        self.parameter_ranges = parameter_ranges
+
+    def parameters_of(self, name: str) -> dict[str, Tensor]:
+        """Weight and bias of the operator `name`, rounded where the layer is."""
+        operator = self.get_submodule(name)
+        if not self.quantized:
+            return dict(operator.named_parameters())
+        ranges = self.parameter_ranges
+        return {key: represent(value, ranges[f"{name}.{key}"]) for key, value in operator.named_parameters()}
 
 
-def rule_stride(conv: ConvSettings) -> str:
-    """The convolution stride is 1."""
-    return "" if conv.stride == 1 else f"stride={conv.stride}"
+class Convolution(Layer):
+    """What the convolutions have in common.
+
+    Attributes:
+        norm: batch normalization of a network in training, until `fold` makes it part of the weights; else None.
+    """
+
+    def __init__(
+        self, name: str, operator: nn.Module, activation: Activation, weight_range: Range, simulate: bool
+    ) -> None:
+        super().__init__({f"{name}.weight": weight_range, f"{name}.bias": CONV_BIAS}, simulate)
+        self.name, self.activation = name, activation
+        self.first = weight_range == FIRST_CONV_WEIGHTS
+        self.add_module(name, operator)
+        self.norm: nn.Module | None = None
+        nn.init.kaiming_normal_(self.operator.weight, mode="fan_out", nonlinearity="relu")
+
+    @property
+    def operator(self) -> Any:
+        """The convolution, an nn.Conv2d or nn.Conv1d."""
+        return self.get_submodule(self.name)
+
+    def finish(self, data: Tensor) -> Tensor:
+        """What follows pooling: convolution with bias, reduction to 8 bits, activation (reference 1.4)."""
+        output = self.exact(data) if self.simulate else self.trained(data)
+        return F.relu(output) if self.activation == "ReLU" else output
+
+    def exact(self, data: Tensor) -> Tensor:
+        """The device's integers."""
+        with ai8x.exact_arithmetic():
+            return ai8x.clamp(ai8x.reduce_accumulator(self.operator(data)), ai8x.INT8)
+
+    def trained(self, data: Tensor) -> Tensor:
+        """Float mode and quantized training."""
+        if self.quantized and self.first:
+            data = ai8x.clamp(ai8x.round_half_even(data, 256), FIRST_DATA)
+        output: Tensor = functional_call(self.operator, self.parameters_of(self.name), (data,))
+        if self.norm is not None:
+            output = self.norm(output)
+        if self.quantized:
+            output = ai8x.round_half_up(output, ai8x.FULL_SCALE)
+        return ai8x.clamp(output, ai8x.Q7)
 
 
-def rule_pad(conv: ConvSettings) -> str:
-    """Padding is 0, 1 or 2."""
-    return "" if conv.padding in (0, 1, 2) else f"padding={conv.padding}"
-
-
-def rule_channels_max(conv: ConvSettings) -> str:
-    """A layer has at most 64 input and 64 output channels."""
-    allowed = range(1, MAX_CHANNELS + 1)
-    good = conv.in_channels in allowed and conv.out_channels in allowed
-    return "" if good else f"in_channels={conv.in_channels}, out_channels={conv.out_channels}"
-
-
-def rule_groups(conv: ConvSettings) -> str:
-    """All input channels are summed: groups is 1."""
-    return "" if conv.groups == 1 else f"groups={conv.groups}"
-
-
-def rule_pool_kind(conv: ConvSettings) -> str:
-    """Pooling is 'Max', 'Avg' or None."""
-    return "" if conv.pooling in ("Max", "Avg", None) else f"pooling={conv.pooling!r}"
-
-
-def rule_pool_size(conv: ConvSettings) -> str:
-    """The pooling size is 2 or 4."""
-    return "" if conv.pooling is None or conv.pool_size in (2, 4) else f"pool_size={conv.pool_size}"
-
-
-def rule_pool_stride(conv: ConvSettings) -> str:
-    """Pooling is 2x2 with stride 1 or 2, or 4x4 with stride 4."""
-    good = conv.pooling is None or conv.pool_size not in (2, 4) or (conv.pool_size, conv.pool_stride) in POOLINGS
-    return "" if good else f"pool_size={conv.pool_size}, pool_stride={conv.pool_stride}"
-
-
-def rule_activation(conv: ConvSettings) -> str:
-    """The activation is 'ReLU' or None."""
-    return "" if conv.activation in ("ReLU", None) else f"activation={conv.activation!r}"
-
-
-RULES: tuple[Rule, ...] = (
-    rule_kernel,
-    rule_stride,
-    rule_pad,
-    rule_channels_max,
-    rule_groups,
-    rule_pool_kind,
-    rule_pool_size,
-    rule_pool_stride,
-    rule_activation,
-)
-
-
-refusal = partial(ai8x.refusal, "AI84")
-
-
-def check(conv: ConvSettings) -> None:
-    """Raise ValueError with one line for every rule (AI84 hardware reference 9.1) that `conv` breaks."""
-    ai8x.check_rules("AI84", RULES, conv, f"Conv2d {conv.in_channels} -> {conv.out_channels}")
-
-
-def pooled_side(side: int, size: int, stride: int, layer: str) -> int:
-    """Number of pooling windows along `side` pixels; ValueError unless they tile it (AI84 hardware reference 9.1)."""
-    if side < size or (side - size) % stride:
-        given = f"{side} pixels, pool_size={size}, pool_stride={stride}"
-        raise ValueError(refusal("pool-divide", POOL_DIVIDE, given, layer))
-    return (side - size) // stride + 1
-
-
-class Conv2d(nn.Module):
+class Conv2d(Convolution):
     """A layer of the accelerator: [pool] -> 3x3 convolution + bias -> reduce to 8 bits -> [ReLU].
 
     Input and output are [N, C, H, W]. In float mode values are in the range of Q7 and the output is clamped to it. With
@@ -153,7 +121,8 @@ class Conv2d(nn.Module):
 
     Args:
         pooling: 'Max', 'Avg' or None, with windows of `pool_size` that move by `pool_stride`, before the convolution.
-        weight_range: what the float weights may be, so that quantization with scale 1.0 loses nothing but the fraction.
+        batch_norm: normalize the sums while training, see `BatchNorm`; needs padding 0 or 1.
+        weight_range: what the float weights may be; that of the layer that reads the image is FIRST_CONV_WEIGHTS.
 
     Raises:
         ValueError: the device cannot do this; one line per broken rule.
@@ -174,11 +143,11 @@ class Conv2d(nn.Module):
         activation: Activation = None,
         dilation: int = 1,
         groups: int = 1,
+        batch_norm: bool = False,
         simulate: bool = False,
         weight_range: Range = CONV_WEIGHTS,
     ) -> None:
-        super().__init__()
-        self.settings = ConvSettings(
+        settings = ConvSettings(
             in_channels,
             out_channels,
             kernel_size,
@@ -191,11 +160,18 @@ class Conv2d(nn.Module):
             dilation,
             groups,
         )
-        check(self.settings)
-        self.simulate = simulate
-        self.parameter_ranges = {"conv2d.weight": weight_range, "conv2d.bias": CONV_BIAS}
-        self.conv2d = nn.Conv2d(in_channels, out_channels, 3, padding=padding, bias=bias)
-        nn.init.kaiming_normal_(self.conv2d.weight, mode="fan_out", nonlinearity="relu")
+        check(settings)
+        if batch_norm and padding > 1:
+            raise ValueError(f"batch normalization needs padding 0 or 1, or the border has no bias; given {padding}")
+        convolution = nn.Conv2d(in_channels, out_channels, 3, padding=padding, bias=bias)
+        super().__init__("conv2d", convolution, activation, weight_range, simulate)
+        self.settings = settings
+        self.norm = BatchNorm(out_channels) if batch_norm and not simulate else None
+
+    @property
+    def largest_weight(self) -> float:
+        """The largest float weight."""
+        return self.parameter_ranges["conv2d.weight"].high
 
     def output_side(self, side: int) -> int:
         """Height or width of the output for an input of `side` pixels; ValueError where pooling does not tile it."""
@@ -217,24 +193,15 @@ class Conv2d(nn.Module):
             pooled_side(side, conv.pool_size, conv.pool_stride, self.extra_repr())
         if conv.pooling == "Max":
             return F.max_pool2d(data, conv.pool_size, conv.pool_stride)
-        return ai8x.average_pool(data, conv.pool_size, conv.pool_stride, self.simulate)
+        mean = ai8x.average_pool(data, conv.pool_size, conv.pool_stride, self.simulate)
+        return ai8x.truncate(mean, ai8x.FULL_SCALE) if self.quantized else mean
 
     def forward(self, data: Tensor) -> Tensor:
         """[N, Cin, H, W] to [N, Cout, H', W'] as the class describes."""
-        return finish(self.conv2d, self.pool(data), self.settings.activation, self.simulate)
+        return self.finish(self.pool(data))
 
 
-def finish(convolution: nn.Module, data: Tensor, activation: Activation, simulate: bool) -> Tensor:
-    """What follows pooling in every layer: convolution with bias, reduction to 8 bits, activation (reference 1.4)."""
-    if simulate:
-        with ai8x.exact_arithmetic():
-            output = ai8x.clamp(ai8x.reduce_accumulator(convolution(data)), ai8x.INT8)
-    else:
-        output = ai8x.clamp(convolution(data), ai8x.Q7)
-    return F.relu(output) if activation == "ReLU" else output
-
-
-class Conv1d(nn.Module):
+class Conv1d(Convolution):
     """A one-dimensional convolution on the 3x3 engine: kernel 9, stride 3 (AI84 hardware reference 12.6).
 
     Input [N, Cin, L], output [N, Cout, (L + 2 * padding) / 3 - 2]; modes, bias and activation as in Conv2d. Raises
@@ -254,22 +221,20 @@ class Conv1d(nn.Module):
         simulate: bool = False,
         weight_range: Range = CONV_WEIGHTS,
     ) -> None:
-        super().__init__()
         check(ConvSettings(in_channels, out_channels, 3, 1, 0, None, 2, 2, activation, 1, 1))
-        self.name = f"Conv1d {in_channels} -> {out_channels}"
+        title = f"Conv1d {in_channels} -> {out_channels}"
         if (kernel_size, stride) != (9, 3) or padding not in (0, 3, 6):
             given = f"kernel_size={kernel_size}, stride={stride}, padding={padding}"
-            raise ValueError(refusal("conv1d", CONV1D, given, self.name))
-        self.activation, self.simulate = activation, simulate
-        self.parameter_ranges = {"conv1d.weight": weight_range, "conv1d.bias": CONV_BIAS}
-        self.conv1d = nn.Conv1d(in_channels, out_channels, 9, stride=3, padding=padding, bias=bias)
-        nn.init.kaiming_normal_(self.conv1d.weight, mode="fan_out", nonlinearity="relu")
+            raise ValueError(refusal("conv1d", ai84rules.CONV1D, given, title))
+        convolution = nn.Conv1d(in_channels, out_channels, 9, stride=3, padding=padding, bias=bias)
+        super().__init__("conv1d", convolution, activation, weight_range, simulate)
+        self.title = title
 
     def forward(self, data: Tensor) -> Tensor:
         """[N, Cin, L] to [N, Cout, L'] as the class describes."""
         if data.shape[2] % 3:
-            raise ValueError(refusal("conv1d", CONV1D, f"length {data.shape[2]}", self.name))
-        return finish(self.conv1d, data, self.activation, self.simulate)
+            raise ValueError(refusal("conv1d", ai84rules.CONV1D, f"length {data.shape[2]}", self.title))
+        return self.finish(data)
 
 
 class FusedConv1dReLU(Conv1d):
@@ -314,17 +279,16 @@ class FusedAvgPoolConv2dReLU(FusedAvgPoolConv2d):
         super().__init__(*args, activation="ReLU", **kwargs)
 
 
-class SoftwareLinear(nn.Module):
+class SoftwareLinear(Layer):
     """The classification layer, in software on the microcontroller: [N, in] to [N, out] with 16-bit outputs in Q8.7.
 
     In float mode the output is clamped to the range of Q8.7. With `simulate`, inputs, weights and bias are integers,
-    the bias is added unshifted, and the output is an integer -32768..32767 (AI84 hardware reference 8.2).
+    the bias is added unshifted, and the output is an integer -32768..32767 (AI84 hardware reference 8.2). Unshifted, a
+    bias of 127 is worth less than one step of the output, which quantized training knows and float mode does not.
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, simulate: bool = False) -> None:
-        super().__init__()
-        self.simulate = simulate
-        self.parameter_ranges = {"linear.weight": LINEAR_WEIGHTS, "linear.bias": LINEAR_WEIGHTS}
+        super().__init__({"linear.weight": LINEAR_WEIGHTS, "linear.bias": LINEAR_WEIGHTS}, simulate)
         self.linear = nn.Linear(in_features, out_features, bias)
 
     def forward(self, data: Tensor) -> Tensor:
@@ -332,8 +296,16 @@ class SoftwareLinear(nn.Module):
         if self.simulate:
             with ai8x.exact_arithmetic():
                 return ai8x.clamp(ai8x.reduce_accumulator(self.linear(data)), ai8x.INT16)
-        output: Tensor = ai8x.clamp(self.linear(data), ai8x.Q8_7)
-        return output
+        output = self.linear(data) if not self.quantized else self.rounded(data)
+        return ai8x.clamp(output, ai8x.Q8_7)
+
+    def rounded(self, data: Tensor) -> Tensor:
+        """The scores of quantized training: 128 times them are the integers of the exact mode."""
+        parameters = self.parameters_of("linear")
+        if "bias" in parameters:
+            parameters["bias"] = parameters["bias"] / ai8x.FULL_SCALE
+        scores: Tensor = functional_call(self.linear, parameters, (data,))
+        return ai8x.round_half_up(scores, ai8x.FULL_SCALE)
 
 
 def check_network(convs: Sequence[Conv2d]) -> None:
@@ -341,14 +313,14 @@ def check_network(convs: Sequence[Conv2d]) -> None:
 
     The limits are those of AI84 hardware reference 9.1; 4x4 averages of signed data would overflow the pooling sum.
     """
-    if len(convs) > MAX_LAYERS:
-        raise ValueError(refusal("layers-max", LAYERS_MAX, f"{len(convs)} layers", "network"))
+    if len(convs) > ai84rules.MAX_LAYERS:
+        raise ValueError(refusal("layers-max", ai84rules.LAYERS_MAX, f"{len(convs)} layers", "network"))
     for previous, conv in pairwise(convs):
         large = conv.settings.pooling is not None and conv.settings.pool_size == 4
         if large and conv is not convs[-1]:
-            raise ValueError(refusal("pool4-last", POOL4_LAST, "an earlier layer", conv.extra_repr()))
+            raise ValueError(refusal("pool4-last", ai84rules.POOL4_LAST, "an earlier layer", conv.extra_repr()))
         if large and conv.settings.pooling == "Avg" and previous.settings.activation is None:
-            raise ValueError(refusal("avg4-relu", AVG4_RELU, "signed data", conv.extra_repr()))
+            raise ValueError(refusal("avg4-relu", ai84rules.AVG4_RELU, "signed data", conv.extra_repr()))
 
 
 @torch.no_grad()
@@ -358,8 +330,70 @@ def project_parameters(model: nn.Module) -> None:
     AI84 has no output shift, so a network whose weights stay in range quantizes with scale 1.0 and loses only rounding.
     """
     for layer in model.modules():
-        if isinstance(layer, Conv2d | Conv1d | SoftwareLinear):
+        if isinstance(layer, Layer):
             parameters = dict(layer.named_parameters())
             for name, limits in layer.parameter_ranges.items():
                 if name in parameters:
                     parameters[name].clamp_(limits.low, limits.high)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalization for AI84, whose only bias is a channel that is constant.
+
+    Channel 0 of the layer's input must be constant, and channel 0 of its output is. The others are normalized and
+    divided by four, so that they stay inside -1 to 127/128. `fold` makes it part of the weights.
+
+    Attributes:
+        constant_in, constant_out: the values of the constant channels, see `connect_constants`.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, momentum=0.05)
+        self.constant_in = self.constant_out = 0.0
+
+    def forward(self, data: Tensor) -> Tensor:
+        """[N, C, H, W] to the same shape."""
+        output = super().forward(data) / 4
+        output[:, 0] = self.constant_out
+        return output
+
+
+def connect_constants(convs: Sequence[Conv2d]) -> None:
+    """Tell the batch normalization of the layers, in execution order, what their constant channels are on the device.
+
+    The image's is 127/256. The largest weight is 127/128 (254/128 for the image), so that every other layer's is a step
+    of 1/128 below that of the layer before (AI84 hardware reference 1.4).
+    """
+    constant = FIRST_DATA.high
+    for conv in convs:
+        if isinstance(norm := conv.norm, BatchNorm):
+            norm.constant_in = constant
+            constant = math.floor(constant * conv.largest_weight * 128 + 0.5) / 128
+            norm.constant_out = constant
+
+
+@torch.no_grad()
+def fold(model: nn.Module) -> None:
+    """Make batch normalization part of the weights, in place.
+
+    With mean m, variance v, scale g and offset o of an output channel, and r = g / 4 / sqrt(v + eps), its weights
+    become w * r. What is left, o / 4 - m * r, is added by the middle of the kernel that reads the constant channel. The
+    kernels of channel 0 only hand on the constant.
+    """
+    for conv in model.modules():
+        if isinstance(conv, Conv2d) and isinstance(norm := conv.norm, BatchNorm):
+            weight, ratio = conv.conv2d.weight, norm.weight / 4 / torch.sqrt(norm.running_var + norm.eps)
+            weight.mul_(ratio.view(-1, 1, 1, 1))
+            weight[:, 0, 1, 1] += (norm.bias / 4 - norm.running_mean * ratio) / norm.constant_in
+            weight[0] = 0
+            weight[0, 0, 1, 1] = conv.largest_weight
+            conv.norm = None
+
+
+def start_quantization(model: nn.Module) -> None:
+    """Change a float network in place into one that trains with quantization; batch normalization is folded."""
+    fold(model)
+    project_parameters(model)
+    for layer in model.modules():
+        if isinstance(layer, Layer):
+            layer.quantized = True

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import ai8x
 import ai84
+import ai84rules
 
 PLANES_PLUS_FC_INPUTS = 127
 """ai84net5 uses the 128 kernels that each processor's mask RAM holds (AI84 hardware reference 9.1); one stays spare."""
@@ -31,6 +32,7 @@ class Ai84Net(nn.Module):
     ) -> None:
         super().__init__()
         ai84.check_network(list(convs.values()))
+        ai84.connect_constants(list(convs.values()))
         height, width = dimensions
         for name, conv in convs.items():
             self.add_module(name, conv)
@@ -69,9 +71,9 @@ def ai84net5(
 ) -> Ai84Net:
     """Four convolutions that fill AI84's weight memory: MNIST, Fashion-MNIST, CIFAR-10."""
     require_square(dimensions, "ai84net5")
-    if planes + num_channels > ai84.MAX_CHANNELS or planes + fc_inputs > PLANES_PLUS_FC_INPUTS:
+    if planes + num_channels > ai84rules.MAX_CHANNELS or planes + fc_inputs > PLANES_PLUS_FC_INPUTS:
         raise ValueError(
-            f"ai84net5 needs planes + num_channels <= {ai84.MAX_CHANNELS} and planes + fc_inputs <= "
+            f"ai84net5 needs planes + num_channels <= {ai84rules.MAX_CHANNELS} and planes + fc_inputs <= "
             f"{PLANES_PLUS_FC_INPUTS}; "
             f"given planes={planes}, num_channels={num_channels}, fc_inputs={fc_inputs}"
         )
@@ -171,8 +173,34 @@ def ai84netextrasmall(
     return three_layers(8, 8, num_classes, num_channels, dimensions, bias, simulate)
 
 
+def ai84foldednet(
+    num_classes: int = 10,
+    num_channels: int = 5,
+    dimensions: tuple[int, int] = (16, 16),
+    bias: bool = False,
+    batch_norm: bool = False,
+    simulate: bool = False,
+) -> Ai84Net:
+    """Six narrow convolutions for a folded image (`datasets.DataSet.arrange`), whose channel 0 must be constant.
+
+    A layer of 32 channels needs half of the processors, so that two of them share the columns of the mask RAM, and
+    the same memory holds more layers than ai84net5 has. What `batch_norm` does with channel 0: `ai84.BatchNorm`.
+    """
+    require_square(dimensions, "ai84foldednet")
+    common = {"padding": 1, "bias": bias, "batch_norm": batch_norm, "simulate": simulate}
+    convs = {
+        "conv1": ai84.FusedConv2dReLU(num_channels, 32, 3, weight_range=ai84.FIRST_CONV_WEIGHTS, **common),
+        "conv2": ai84.FusedConv2dReLU(32, 32, 3, **common),
+        "conv3": ai84.FusedMaxPoolConv2dReLU(32, 64, 3, **common),
+        "conv4": ai84.FusedConv2dReLU(64, 32, 3, **common),
+        "conv5": ai84.FusedConv2dReLU(32, 32, 3, **common),
+        "conv6": ai84.FusedMaxPoolConv2dReLU(32, 32, 3, **common),
+    }
+    return Ai84Net(convs, num_classes, dimensions, simulate)
+
+
 models: dict[str, Callable[..., Ai84Net]] = {
     constructor.__name__: constructor
-    for constructor in (ai84net5, ai84net5chw, ai84net7, ai84netsmall, ai84netextrasmall)
+    for constructor in (ai84net5, ai84net5chw, ai84net7, ai84netsmall, ai84netextrasmall, ai84foldednet)
 }
 """The networks that `train.py --model` can choose, by name."""

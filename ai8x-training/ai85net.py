@@ -127,6 +127,26 @@ def ai85net80wide(
     return four_convolutions((80, 60, 56, 12), num_classes, num_channels, dimensions, common)
 
 
+def ai85foldednet(
+    num_classes: int = 10,
+    num_channels: int = 5,
+    dimensions: tuple[int, int] = (16, 16),
+    bias: bool = False,
+    batch_norm: bool = False,
+    simulate: bool = False,
+) -> Ai85Net:
+    """Five convolutions of 64 and 128 channels for a folded image (`datasets.DataSet.arrange`)."""
+    common = {"padding": 1, "bias": bias, "batch_norm": batch_norm, "simulate": simulate}
+    layers = {
+        "conv1": ai85.FusedConv2dReLU(num_channels, 64, 3, **common),
+        "conv2": ai85.FusedConv2dReLU(64, 64, 3, **common),
+        "conv3": ai85.FusedMaxPoolConv2dReLU(64, 128, 3, **common),
+        "conv4": ai85.FusedConv2dReLU(128, 128, 3, **common),
+        "conv5": ai85.FusedMaxPoolConv2dReLU(128, 128, 3, **common),
+    }
+    return Ai85Net(layers, num_classes, num_channels, dimensions, simulate=simulate)
+
+
 def ai85netextrasmall(
     num_classes: int = 10,
     num_channels: int = 1,
@@ -199,6 +219,6 @@ def ai85kws20net(
 
 models: dict[str, Callable[..., Ai85Net]] = {
     constructor.__name__: constructor
-    for constructor in (ai85net5, ai85net80wide, ai85netextrasmall, ai85nascifarnet, ai85kws20net)
+    for constructor in (ai85net5, ai85net80wide, ai85foldednet, ai85netextrasmall, ai85nascifarnet, ai85kws20net)
 }
 """The networks that `train.py --model` can choose, by name."""

@@ -86,6 +86,25 @@ def round_half_up(values: Tensor, steps: float) -> Tensor:
     return rounded
 
 
+class _RoundHalfEven(torch.autograd.Function):
+    """Rounding whose gradient is that of the identity."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, steps: float) -> Tensor:
+        return values.mul(steps).round_().div_(steps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        gradient: Tensor = gradients[0]
+        return gradient, None
+
+
+def round_half_even(values: Tensor, steps: float) -> Tensor:
+    """Round to multiples of 1/`steps`, halves to the even one; gradients pass as if nothing were rounded."""
+    rounded: Tensor = _RoundHalfEven.apply(values, steps)  # type: ignore[no-untyped-call]
+    return rounded
+
+
 class _Truncate(torch.autograd.Function):
     """Truncation whose gradient is that of the identity."""
 

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+import checkpoint
 import datasets
+import devices
 import loop
 import pipeline
 from datasets import DataSet, ImageSet
+from devices import Device
+from distillation import Teacher
 from errors import UserError
 
 
@@ -47,7 +51,14 @@ def data_set(options: argparse.Namespace) -> DataSet:
 
 def normalization(options: argparse.Namespace) -> pipeline.Normalize:
     """What makes the network's input of the data set's values, in float or (`-8`) exact mode."""
-    return options.device.input(data_set(options).unit, options.simulate)
+    return device_input(options, options.device, options.simulate)
+
+
+def device_input(options: argparse.Namespace, device: Device, simulate: bool) -> pipeline.Normalize:
+    """What makes a network's input of the data set's values for `device`."""
+    dataset = data_set(options)
+    normalize = device.input(dataset.unit, simulate)
+    return lambda images: normalize(dataset.arrange(images))
 
 
 def load_images(options: argparse.Namespace, seed: int, device: torch.device) -> Images:
@@ -67,32 +78,49 @@ def build_model(options: argparse.Namespace, device: torch.device, *, batch_norm
 
     Args:
         batch_norm: whether it normalizes, as only a network in training does. Without, the convolutions of a run with
-            --batch-norm have just the bias that takes over.
+            --batch-norm have just what takes over: on AI85 a bias.
     """
-    dataset = data_set(options)
-    channels, height, width = dataset.input
+    bias = options.use_bias or (options.batch_norm and options.device.batch_norm_leaves_bias)
     extra = {"batch_norm": True} if batch_norm else {}
-    try:
-        model = options.device.models[options.arch](
-            num_classes=len(dataset.classes),
-            num_channels=channels,
-            dimensions=(height, width),
-            bias=options.use_bias or options.batch_norm,
-            simulate=options.simulate,
-            **extra,
-        )
-    except ValueError as error:
-        raise UserError(f"{options.arch} for {dataset.name}: {error}") from error
+    model = network(options, options.device, options.arch, bias=bias, simulate=options.simulate, **extra)
     return model.to(device, memory_format=torch.channels_last)
 
 
+def network(options: argparse.Namespace, device: Device, arch: str, **settings: bool) -> nn.Module:
+    """The network `arch` for the data set's images with the given settings; UserError when it does not fit."""
+    dataset = data_set(options)
+    channels, height, width = dataset.input
+    try:
+        return device.models[arch](
+            num_classes=len(dataset.classes), num_channels=channels, dimensions=(height, width), **settings
+        )
+    except ValueError as error:
+        raise UserError(f"{arch} for {dataset.name}: {error}") from error
+
+
+def build_teacher(options: argparse.Namespace, device: torch.device) -> Teacher | None:
+    """The network of --kd-teacher with its weights; None without. UserError when they do not fit each other."""
+    if options.kd_teacher is None:
+        return None
+    found = checkpoint.load(options.kd_resume)
+    checkpoint.require_quantized(found, simulate=False)
+    kind = devices.of_model(options.kd_teacher)
+    bias = any(name.endswith(".bias") and not name.startswith("fc.") for name in found.weights)
+    model = network(options, kind, options.kd_teacher, bias=bias, simulate=False)
+    checkpoint.load_weights(model, found, options.kd_teacher)
+    model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    normalize = device_input(options, kind, simulate=False)
+    return Teacher(model, normalize, options.kd_temp, options.kd_distill_wt, options.kd_student_wt)
+
+
 def build_optimizer(options: argparse.Namespace, model: nn.Module) -> torch.optim.Optimizer:
-    """SGD with momentum, or Adam."""
+    """SGD with momentum, Adam, or Adam with decoupled weight decay."""
     if options.optimizer == "SGD":
         return torch.optim.SGD(
             model.parameters(), lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay
         )
-    return torch.optim.Adam(model.parameters(), lr=options.lr, weight_decay=options.weight_decay)
+    kind = torch.optim.AdamW if options.optimizer == "AdamW" else torch.optim.Adam
+    return kind(model.parameters(), lr=options.lr, weight_decay=options.weight_decay)
 
 
 def use_bfloat16(options: argparse.Namespace, device: torch.device) -> bool:

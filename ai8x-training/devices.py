@@ -25,7 +25,9 @@ class Device:
         float_input: makes the float mode's input of uint8 values, and of the value that stands for 1.0.
         after_step: moves the weights of a network to where the device needs them, after every optimizer step.
         exported: gives the network that is to be quantized for one in training; the latter stays as it is.
-        start_qat: makes a network train with quantization from now on; None where the device has no scale per layer.
+        start_qat: makes a network train with quantization from now on.
+        check_policy: UserError when a policy asks for what the device, or the network, does not have.
+        batch_norm_leaves_bias: whether batch normalization becomes part of the convolutions' biases, besides weights.
     """
 
     name: str
@@ -34,17 +36,19 @@ class Device:
     float_input: Callable[[Tensor, int], Tensor]
     after_step: Callable[[nn.Module], None]
     exported: Callable[[nn.Module], nn.Module]
-    start_qat: Callable[[nn.Module, qat.Policy], None] | None
+    start_qat: Callable[[nn.Module, qat.Policy], None]
+    check_policy: Callable[[qat.Policy, nn.Module], None]
+    batch_norm_leaves_bias: bool
 
     def input(self, unit: int, simulate: bool) -> Callable[[Tensor], Tensor]:
         """What makes the input for exact 8-bit mode, or for float mode, of uint8 values; `unit` stands for 1.0."""
         return partial(ai8x.normalize_8bit if simulate else self.float_input, unit=unit)
 
 
-def folded(model: nn.Module) -> nn.Module:
-    """A copy whose batch normalization is part of the weights."""
+def folded(model: nn.Module, fold: Callable[[nn.Module], None]) -> nn.Module:
+    """A copy whose batch normalization `fold` has made part of the weights."""
     result = copy.deepcopy(model)
-    qat.fold(result)
+    fold(result)
     return result
 
 
@@ -54,8 +58,10 @@ AI84 = Device(
     ai84net.models,
     float_input=ai8x.normalize_float,
     after_step=ai84.project_parameters,
-    exported=lambda model: model,
-    start_qat=None,
+    exported=partial(folded, fold=ai84.fold),
+    start_qat=lambda model, policy: ai84.start_quantization(model),
+    check_policy=qat.check_8_bits,
+    batch_norm_leaves_bias=False,
 )
 AI85 = Device(
     "AI85",
@@ -63,8 +69,10 @@ AI85 = Device(
     ai85net.models,
     float_input=ai8x.normalize_float_8bit,
     after_step=lambda model: None,
-    exported=folded,
+    exported=partial(folded, fold=qat.fold),
     start_qat=qat.start,
+    check_policy=qat.check_names,
+    batch_norm_leaves_bias=True,
 )
 DEVICES = (AI84, AI85)
 """All devices; `find` chooses among them."""
@@ -73,3 +81,8 @@ DEVICES = (AI84, AI85)
 def find(name: str) -> Device:
     """The device that is called `name`, its name or a synonym."""
     return next(device for device in DEVICES if name in (device.name, *device.synonyms))
+
+
+def of_model(arch: str) -> Device:
+    """The device that the network `arch` is for."""
+    return next(device for device in DEVICES if arch in device.models)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import pipeline
 from datasets import ImageSet
 from devices import Device
+from distillation import Teacher
 from distiller import CompressionScheduler
 from errors import UserError
 from qat import Policy
@@ -92,18 +93,19 @@ class Trainer:
     bfloat16: bool
     device: Device
     normalize: pipeline.Normalize
+    label_smoothing: float
+    teacher: Teacher | None
 
     def train_epoch(self, epoch: int, report: Callable[[Step], None]) -> EpochResult:
         """Train for one epoch; `report` is called after every batch. UserError when the loss is no longer a number."""
         self.scheduler.on_epoch_begin(epoch)
         self.model.train()
         totals, start, cpu_start = Totals(), time.perf_counter(), cpu_seconds()
-        batches = pipeline.training_batches(self.training_set, self.augmentation, self.batch_size, self.seed, epoch,
-                                            self.normalize)  # fmt: skip
+        batches = pipeline.training_batches(self.training_set, self.augmentation, self.batch_size, self.seed, epoch)
         count = pipeline.batch_count(self.training_set, self.batch_size)
-        for number, (data, labels) in enumerate(batches, 1):
+        for number, (images, labels) in enumerate(batches, 1):
             learning_rate = self.optimizer.param_groups[0]["lr"]
-            loss, scores = self.train_batch(data, labels, epoch, number - 1)
+            loss, scores = self.train_batch(images, labels, epoch, number - 1)
             if not torch.isfinite(loss):
                 raise UserError(
                     f"the loss is {float(loss)} in epoch {epoch}, batch {number}: training has diverged; "
@@ -133,7 +135,7 @@ class Trainer:
         self.optimizer.param_groups[0]["params"] = list(self.model.parameters())
         self.optimizer.state.clear()
 
-    def train_batch(self, data: Tensor, labels: Tensor, epoch: int, number: int) -> tuple[Tensor, Tensor]:
+    def train_batch(self, images: Tensor, labels: Tensor, epoch: int, number: int) -> tuple[Tensor, Tensor]:
         """One optimizer step, after which the weights are moved back to where device and schedule need them.
 
         Args:
@@ -141,8 +143,11 @@ class Trainer:
         """
         self.scheduler.on_minibatch_begin(epoch, number)
         with self.autocast():
-            scores = self.model(data)
-        loss = F.cross_entropy(scores.float(), labels)
+            scores = self.model(pipeline.to_input(images, self.normalize))
+            taught = self.teacher.scores(images) if self.teacher else None
+        loss = F.cross_entropy(scores.float(), labels, label_smoothing=self.label_smoothing)
+        if self.teacher is not None and taught is not None:
+            loss = self.teacher.loss(scores, taught, loss)
         loss = self.scheduler.before_backward_pass(epoch, loss)
         self.optimizer.zero_grad()
         loss.backward()

@@ -3,6 +3,7 @@
 import argparse
 import math
 from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
 
 import datasets
@@ -83,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_model_options(parser.add_argument_group("model, data, device"))
     add_training_options(parser.add_argument_group("training"))
+    add_distillation_options(parser.add_argument_group("knowledge distillation"))
     add_start_options(parser.add_argument_group("start and resume"))
     add_evaluation_options(parser.add_argument_group("evaluation"))
     add_output_options(parser.add_argument_group("output"))
@@ -136,7 +138,7 @@ def add_model_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--batch-norm",
         action="store_true",
-        help="normalize the convolutions' outputs while training, and give them a bias (AI85)",
+        help="normalize the convolutions' outputs while training; on AI84 only networks with a constant channel",
     )
     group.add_argument("--cpu", action="store_true", help="compute on the CPU even where there is CUDA")
     group.add_argument(
@@ -155,10 +157,10 @@ def add_training_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-b", "--batch-size", type=positive, default=256, metavar="N", help="images per step [256]")
     group.add_argument(
         "--optimizer",
-        type=one_of("optimizer", ["SGD", "Adam"]),
+        type=one_of("optimizer", ["SGD", "Adam", "AdamW"]),
         default="SGD",
         metavar="NAME",
-        help="SGD or Adam [SGD]",
+        help="SGD, Adam or AdamW [SGD]",
     )
     group.add_argument(
         "--lr", "--learning-rate", type=positive_number, default=0.1, metavar="X", help="initial learning rate [0.1]"
@@ -170,17 +172,31 @@ def add_training_options(group: argparse._ArgumentGroup) -> None:
         dest="weight_decay",
         type=natural_number,
         metavar="X",
-        help="weight decay [SGD: 1e-4, Adam: 0]",
+        help="weight decay [SGD: 1e-4, others: 0]",
     )
     group.add_argument("--compress", type=Path, metavar="FILE", help="schedule: a Distiller YAML file, see schedules/")
     group.add_argument(
         "--qat-policy",
         type=Path,
         metavar="FILE",
-        help="train with quantization from an epoch on, as this YAML file says, see schedules/ (AI85)",
+        help="train with quantization from an epoch on, as this YAML file says, see schedules/",
     )
     group.add_argument(
         "--no-augmentation", action="store_true", help="train on the images as they are, not shifted or mirrored"
+    )
+    group.add_argument(
+        "--erase",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="black out a square of N x N pixels at a random place in every training image [0: none]",
+    )
+    group.add_argument(
+        "--label-smoothing",
+        type=fraction,
+        default=0.0,
+        metavar="X",
+        help="share of the target that goes to all classes alike [0]",
     )
     group.add_argument(
         "--validation-split",
@@ -200,6 +216,42 @@ def add_training_options(group: argparse._ArgumentGroup) -> None:
         "--det",
         action="store_true",
         help="same seed, same numbers, also on CUDA; the seed is 0 where --seed is not given",
+    )
+
+
+def add_distillation_options(group: argparse._ArgumentGroup) -> None:
+    """A larger network to learn from; the names are Distiller's."""
+    models = [name for device in devices.DEVICES for name in device.models]
+    group.add_argument(
+        "--kd-teacher",
+        type=one_of("model", models),
+        metavar="NAME",
+        help="learn from the scores of this trained network too, which may be for another device",
+    )
+    group.add_argument("--kd-resume", type=Path, metavar="FILE", help="float weights of the teacher")
+    group.add_argument(
+        "--kd-temp",
+        "--kd-temperature",
+        type=positive_number,
+        default=1.0,
+        metavar="X",
+        help="both networks' scores are divided by this [1]",
+    )
+    group.add_argument(
+        "--kd-distill-wt",
+        "--kd-dw",
+        type=natural_number,
+        default=0.5,
+        metavar="X",
+        help="weight of the teacher's part of the loss [0.5]",
+    )
+    group.add_argument(
+        "--kd-student-wt",
+        "--kd-sw",
+        type=natural_number,
+        default=0.5,
+        metavar="X",
+        help="weight of the labels' part of the loss [0.5]",
     )
 
 
@@ -286,9 +338,12 @@ def check_combination(parser: argparse.ArgumentParser, options: argparse.Namespa
     if options.arch not in options.device.models:
         owner = next(device for device in devices.DEVICES if options.arch in device.models)
         parser.error(f"{options.arch} is a network for {owner.name}: give --device {owner.synonyms[0]}")
-    for name, given in {"--batch-norm": options.batch_norm, "--qat-policy": options.qat_policy}.items():
-        if given and options.device.start_qat is None:
-            parser.error(f"{name} needs a device with a scale per layer, --device 85")
+    if options.batch_norm and "batch_norm" not in signature(options.device.models[options.arch]).parameters:
+        parser.error(f"--batch-norm needs biases, and {options.arch} has no constant channel that makes them on AI84")
+    if (options.kd_teacher is None) != (options.kd_resume is None):
+        parser.error("--kd-teacher NAME and --kd-resume FILE need each other")
+    if options.erase and options.no_augmentation:
+        parser.error("--erase and --no-augmentation exclude each other")
     if options.image_size is not None and options.dataset != datasets.imagefolder.NAME:
         parser.error(f"--image-size needs --dataset {datasets.imagefolder.NAME}")
     if options.reset_optimizer and options.resume_from is None:

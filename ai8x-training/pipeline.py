@@ -19,15 +19,22 @@ SPLIT_STREAM = 2**32 - 1
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images are varied: shifts of up to `crop_padding` pixels, and mirroring."""
+    """How training images are varied.
+
+    Attributes:
+        crop_padding: images are shifted by up to so many pixels.
+        horizontal_flip: every other image is mirrored.
+        erased: side in pixels of a black square at a random place, part of which may lie outside; 0 for none.
+    """
 
     crop_padding: int
     horizontal_flip: bool
+    erased: int = 0
 
     @classmethod
-    def of(cls, dataset: DataSet) -> "Augmentation":
-        """The augmentation that a data set asks for."""
-        return cls(dataset.crop_padding, dataset.horizontal_flip)
+    def of(cls, dataset: DataSet, erased: int) -> "Augmentation":
+        """The augmentation that a data set asks for, and squares of `erased` pixels."""
+        return cls(dataset.crop_padding, dataset.horizontal_flip, erased)
 
 
 def generator(seed: int, epoch: int) -> torch.Generator:
@@ -44,7 +51,7 @@ def split(training_set: ImageSet, fraction: float, seed: int) -> tuple[ImageSet,
 
 
 def augment(images: Tensor, augmentation: Augmentation, random: torch.Generator) -> Tensor:
-    """Shift and mirror every image of a batch [N, C, H, W] on its own; what is shifted in is 0. Shape and type stay."""
+    """Vary every image of a batch [N, C, H, W] on its own; what is shifted in is 0. Shape and type stay."""
     count, _, height, width = images.shape
     pad = augmentation.crop_padding
     offsets = torch.randint(2 * pad + 1, (2, count, 1), generator=random)
@@ -54,7 +61,19 @@ def augment(images: Tensor, augmentation: Augmentation, random: torch.Generator)
     columns = offsets[1] + torch.where(mirrored, columns.flip(0), columns)
     index = (rows[:, :, None] * (width + 2 * pad) + columns[:, None, :]).flatten(1)[:, None, :].to(images.device)
     padded = F.pad(images, (pad, pad, pad, pad)).flatten(2)
-    return padded.gather(2, index.expand(-1, images.shape[1], -1)).view(images.shape)
+    moved = padded.gather(2, index.expand(-1, images.shape[1], -1)).view(images.shape)
+    return erase(moved, augmentation.erased, random) if augmentation.erased else moved
+
+
+def erase(images: Tensor, side: int, random: torch.Generator) -> Tensor:
+    """Set a square of `side` pixels to 0 in every image; its middle is a pixel of the image."""
+    inside = []
+    for length in images.shape[2:]:
+        first = torch.randint(-(side // 2), length - side // 2, (len(images), 1), generator=random)
+        distance = torch.arange(length) - first
+        inside.append((distance >= 0) & (distance < side))
+    square = inside[0][:, None, :, None] & inside[1][:, None, None, :]
+    return images.masked_fill(square.to(images.device), 0)
 
 
 def training_batches(
@@ -63,13 +82,12 @@ def training_batches(
     batch_size: int,
     seed: int,
     epoch: int,
-    normalize: Normalize,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch of (input, labels), shuffled and augmented; the last batch may be smaller."""
+    """One epoch of (uint8 images, labels), shuffled and augmented; the last batch may be smaller."""
     random = generator(seed, epoch)
     for indices in torch.randperm(len(training_set), generator=random).split(batch_size):
         batch = training_set.select(indices.to(training_set.images.device))
-        yield to_input(augment(batch.images, augmentation, random), normalize), batch.labels
+        yield augment(batch.images, augmentation, random), batch.labels
 
 
 def batch_count(image_set: ImageSet, batch_size: int) -> int:

@@ -110,6 +110,15 @@ def check_names(policy: Policy, model: nn.Module) -> None:
             )
 
 
+def check_8_bits(policy: Policy, model: nn.Module) -> None:
+    """UserError when the policy asks for more than the start of training with AI84's 8-bit weights without a scale."""
+    if (policy.weight_bits, policy.bias_bits or 8, policy.shift_quantile, len(policy.overrides)) != (8, 8, 1, 0):
+        raise UserError(
+            f"{policy.path}: AI84 has weights and biases of 8 bits without a scale; the policy must have start_epoch, "
+            "weight_bits: 8 and nothing else"
+        )
+
+
 def layers(model: nn.Module) -> dict[str, ai85.Layer]:
     """The accelerator layers of a network, by name, in execution order."""
     return {name: module for name, module in model.named_modules() if isinstance(module, ai85.Layer)}

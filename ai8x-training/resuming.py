@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 import checkpoint
+import files
 from checkpoint import Checkpoint
 from distiller import CompressionScheduler, Schedule
 from errors import UserError
@@ -38,6 +39,13 @@ def settings(
         "weight_decay": options.weight_decay,
         "seed": seed,
         "augmentation": not options.no_augmentation,
+        "erase": options.erase,
+        "label_smoothing": options.label_smoothing,
+        "kd_teacher": options.kd_teacher,
+        "kd_weights": files.sha256(options.kd_resume) if options.kd_resume else None,
+        "kd_temp": options.kd_temp,
+        "kd_distill_wt": options.kd_distill_wt,
+        "kd_student_wt": options.kd_student_wt,
         "validation_split": options.validation_split,
         "schedule": schedule.text if schedule else None,
         "qat_policy": policy.text if policy else None,

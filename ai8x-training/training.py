@@ -110,12 +110,12 @@ def build_trainer(
     augmentation = (
         pipeline.Augmentation(0, False)
         if options.no_augmentation
-        else pipeline.Augmentation.of(construction.data_set(options))
+        else pipeline.Augmentation.of(construction.data_set(options), options.erase)
     )
     bfloat16 = construction.use_bfloat16(options, device)
     return Trainer(
         model, optimizer, scheduler, images.training, augmentation, options.batch_size, seed, bfloat16, options.device,
-        construction.normalization(options),
+        construction.normalization(options), options.label_smoothing, construction.build_teacher(options, device),
     )
 
 
@@ -133,7 +133,7 @@ def restore(
     checkpoint from outside a log directory comes without its best weights: then the best of the coming epochs counts.
     """
     if policy is not None:
-        qat.check_names(policy, trainer.model)
+        options.device.check_policy(policy, trainer.model)
         if start > policy.start_epoch:
             trainer.start_qat(policy)
     source = found or (checkpoint.load(options.exp_load_weights_from) if options.exp_load_weights_from else None)
@@ -256,6 +256,8 @@ def finish(run: Run, best: Best, results: list[EpochResult]) -> None:
     model = construction.build_model(run.options, run.images.test.images.device)
     checkpoint.load_weights(model, checkpoint.load(path), run.options.arch)
     run.trainer.scheduler.quantize_like(model, best.epoch)
+    if run.policy is not None and best.epoch >= run.policy.start_epoch:
+        run.options.device.start_qat(model, run.policy)
     test = judge(run, model, run.images.test)
     log.info("--- test of the best weights (epoch %d)", best.epoch)
     log_scores(test)

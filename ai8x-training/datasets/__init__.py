@@ -7,7 +7,8 @@ from datasets.images import DataSet, ImageSet
 
 __all__ = ["NAMES", "REGISTRY", "DataSet", "ImageSet", "find"]
 
-REGISTRY: dict[str, DataSet] = {module.dataset.name: module.dataset for module in (fashionmnist, mnist, cifar10, kws20)}
+ALL = (fashionmnist.dataset, fashionmnist.folded, mnist.dataset, cifar10.dataset, kws20.dataset)
+REGISTRY: dict[str, DataSet] = {dataset.name: dataset for dataset in ALL}
 NAMES = (*REGISTRY, imagefolder.NAME)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from errors import UserError
@@ -51,13 +52,15 @@ class DataSet:
 
     Attributes:
         name: what the command line calls it.
-        input: shape (C, H, W) of one image.
+        input: shape (C, H, W) of what a network reads, see `arrange`.
         classes: the name of each class, by label.
         load: reads (training set, test set), looking in the folder it is given first.
         horizontal_flip: whether a mirrored image keeps its label, so that training may mirror images.
         crop_padding: how many black pixels training may shift an image by, at most.
         unit: the value that stands for 1.0, 255 of pictures or 256 of sound.
         described: what the key `dataset` of a network description calls it, where that is not `name`.
+        fold: side of the squares of pixels that become channels; 1 for images as they are.
+        frame: pixels of black around an image that is folded.
     """
 
     name: str
@@ -68,6 +71,19 @@ class DataSet:
     crop_padding: int
     unit: int = 255
     described: str = ""
+    fold: int = 1
+    frame: int = 0
+
+    def arrange(self, images: Tensor) -> Tensor:
+        """What a network reads of uint8 images [N, C, H, W], with the same values.
+
+        Where images are folded, channel 0 is 255 everywhere, and behind it each square of pixels of the framed image,
+        row by row, is the channels of one pixel: [N, 1 + C * fold**2, (H + 2 * frame) / fold, (W + 2 * frame) / fold].
+        """
+        if self.fold == 1:
+            return images
+        folded = F.pixel_unshuffle(F.pad(images, (self.frame,) * 4), self.fold)
+        return torch.cat((torch.full_like(folded[:, :1], 255), folded), 1)
 
     @property
     def sample_stem(self) -> str:

@@ -373,9 +373,10 @@ def test_sample_beyond_the_test_set_is_refused(call, tmp_path):
         (["--device", "86"], "there is no device '86'; choose from 84, AI84, 85, MAX78000, AI85"),
         (["--device", "85"], "ai84netextrasmall is a network for AI84: give --device 84"),
         (["--model", "ai85net5"], "ai85net5 is a network for AI85: give --device 85"),
-        (["--batch-norm"], "--batch-norm needs a device with a scale per layer, --device 85"),
-        (["--qat-policy", "x.yaml"], "--qat-policy needs a device with a scale per layer, --device 85"),
-        (["--dataset", "CIFAR"], "there is no data set 'CIFAR'; choose from FashionMNIST, MNIST"),
+        (["--batch-norm"], "--batch-norm needs biases, and ai84netextrasmall has no constant channel that makes them"),
+        (["--kd-teacher", "ai85net5"], "--kd-teacher NAME and --kd-resume FILE need each other"),
+        (["--erase", "3", "--no-augmentation"], "--erase and --no-augmentation exclude each other"),
+        (["--dataset", "CIFAR"], "there is no data set 'CIFAR'; choose from FashionMNIST, FashionMNIST_folded, MNIST"),
         (["--model", "resnet"], "there is no model 'resnet'; choose from ai84net5, ai84net5chw, ai84net7"),
     ],
 )

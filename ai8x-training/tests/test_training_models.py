@@ -20,6 +20,7 @@ def parameter_count(model):
         ("ai84net5chw", 3, 32, 10, False, 9 * (3 * 52 + 52 * 52 + 52 * 64 + 64 * 12) + 192 * 10 + 10),
         ("ai84net7", 1, 64, 7, False, 56_152),
         ("ai84netsmall", 1, 28, 10, False, 6_106),
+        ("ai84foldednet", 5, 16, 10, False, 9 * 32 * (5 + 32 + 64 + 64 + 32 + 32) + 512 * 10 + 10),
         ("ai84netextrasmall", 1, 28, 10, False, 2_514),
     ],
 )
@@ -36,6 +37,7 @@ def test_parameter_counts(name, channels, side, classes, bias, count):
         ("ai84net5", 32, [(60, 32), (60, 16), (56, 8), (12, 4)]),
         ("ai84net5chw", 32, [(52, 32), (52, 16), (64, 8), (12, 4)]),
         ("ai84net7", 64, [(15, 64), (30, 32), (60, 16), (30, 8), (30, 4), (30, 4)]),
+        ("ai84foldednet", 16, [(32, 16), (32, 16), (64, 8), (32, 8), (32, 8), (32, 4)]),
         ("ai84netsmall", 28, [(16, 28), (16, 16), (12, 4)]),
         ("ai84netextrasmall", 28, [(8, 28), (8, 16), (8, 4)]),
     ],
@@ -63,7 +65,7 @@ def test_only_the_first_layer_has_the_doubled_weight_range():
 
 
 def test_models_are_found_by_the_names_of_their_constructors():
-    names = ["ai84net5", "ai84net5chw", "ai84net7", "ai84netsmall", "ai84netextrasmall"]
+    names = ["ai84net5", "ai84net5chw", "ai84net7", "ai84netsmall", "ai84netextrasmall", "ai84foldednet"]
     assert list(ai84net.models) == names
     assert all(constructor is getattr(ai84net, name) for name, constructor in ai84net.models.items())
 

@@ -65,9 +65,34 @@ def test_all_shifts_and_both_mirrorings_occur():
     assert places == {(row, column) for row in range(3) for column in range(3)}
 
 
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**31), height=st.integers(1, 9), width=st.integers(1, 9), side=st.integers(1, 12))
+def test_erased_is_a_square_around_a_pixel_cut_off_at_the_border_in_all_channels(seed, height, width, side):
+    images = torch.full((20, 3, height, width), 7, dtype=torch.uint8)
+    result = pipeline.erase(images, side, torch.Generator().manual_seed(seed)).numpy()
+    squares = {
+        (*range(max(0, top), min(height, top + side)), -1, *range(max(0, left), min(width, left + side)))
+        for top in range(-(side // 2), height - side // 2)
+        for left in range(-(side // 2), width - side // 2)
+    }
+    for image in result:
+        assert np.array_equal(image, np.broadcast_to(image[:1], image.shape))
+        assert set(np.unique(image)) <= {0, 7}
+        rows, columns = (np.flatnonzero((image[0] == 0).any(axis)) for axis in (1, 0))
+        assert (*rows, -1, *columns) in squares
+        assert (image[0] == 0).sum() == len(rows) * len(columns)
+
+
+def test_erased_squares_lie_everywhere():
+    images = torch.full((3000, 1, 4, 5), 7, dtype=torch.uint8)
+    erased = pipeline.augment(images, Augmentation(0, False, 1), pipeline.generator(0, 0)) == 0
+    assert erased.flatten(1).sum(1).tolist() == [1] * 3000
+    assert int(erased.sum(0).min()) > 100
+
+
 def epoch_of(images: ImageSet, seed: int, epoch: int) -> list[torch.Tensor]:
-    batches = list(pipeline.training_batches(images, Augmentation(2, True), 4, seed, epoch, HALF_SCALE))
-    return [torch.cat([data for data, _ in batches]), torch.cat([labels for _, labels in batches])]
+    batches = list(pipeline.training_batches(images, Augmentation(2, True, 3), 4, seed, epoch))
+    return [torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches])]
 
 
 def test_an_epoch_repeats_with_the_same_seed_and_differs_with_another_seed_or_epoch():
@@ -81,15 +106,15 @@ def test_an_epoch_repeats_with_the_same_seed_and_differs_with_another_seed_or_ep
 
 
 def test_an_epoch_shows_every_image_once_and_keeps_the_smaller_last_batch():
-    batches = list(pipeline.training_batches(numbered(10), Augmentation(0, False), 4, 0, 0, HALF_SCALE))
+    batches = list(pipeline.training_batches(numbered(10), Augmentation(0, False), 4, 0, 0))
     assert [len(labels) for _, labels in batches] == [4, 4, 2]
     assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == list(range(10))
 
 
 def test_images_stay_with_their_labels():
     images = numbered(100)
-    for data, labels in pipeline.training_batches(images, Augmentation(0, False), 7, 0, 0, HALF_SCALE):
-        assert torch.equal(data, images.images[labels].float() / 255 - 0.5)
+    for batch, labels in pipeline.training_batches(images, Augmentation(0, False), 7, 0, 0):
+        assert torch.equal(batch, images.images[labels])
 
 
 def test_test_batches_keep_the_order_and_leave_the_images_alone():
