@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import checker
+from .ai84 import checker as checker84
 from .ai84 import checkpoint as checkpoint84
 from .ai84 import kernels as kernels84
 from .ai84 import latency as latency84
@@ -105,7 +105,7 @@ TARGETS = {
         lambda rounding: layers84.build_layer,
         placement84.place_network, registers84.layer_registers, kernels84.kernel_arrays, kernels84.kernel_stores,
         lambda groups: POWER_UP84, program84.lower, latency84.layer_clocks,
-        program84.layer_checks, checker.check_program),
+        program84.layer_checks, checker84.check_program),
     AI85.number: Target(
         AI85, AI85_KEYS, True, False, DESCRIPTION_RULES, SHARED85 + LAYER_RULES85 + PLACEMENT_RULES85, _checkpoint85,
         testweights85.untrained, testweights85.random_weights, False,

@@ -9,7 +9,7 @@ import pytest
 from chip import Chip, ChipFault
 from conformance_cases import CASES, ROOT, cases, model_of
 from izer import pipeline
-from izer.checker import PROGRAM_RULES, check_program
+from izer.ai84.checker import PROGRAM_RULES, check_program
 from izer.errors import RuleError
 from izer.operations import Check, Program, Write
 from izer.targets import TARGETS

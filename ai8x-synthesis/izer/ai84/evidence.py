@@ -7,11 +7,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from . import lifetimes
-from .busimage import CTL_ENABLE, BusImage, data_words
-from .device import Device
-from .network import Layer, Network
-from .operations import Program
+from .. import lifetimes
+from ..busimage import CTL_ENABLE, BusImage, data_words
+from ..device import Device
+from ..network import Layer, Network
+from ..operations import Program
 
 WPTR_BASE, WPTR_OFF, RPTR_BASE, LCTL, MCNT, ENA = 6, 7, 8, 9, 10, 12  # indices of layer registers (3.2)
 

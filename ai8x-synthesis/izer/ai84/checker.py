@@ -9,10 +9,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from . import lifetimes
-from .busimage import CTL_ENABLE, accesses, data_words, load_image
-from .device import Device
-from .errors import Violation
+from .. import lifetimes
+from ..busimage import CTL_ENABLE, accesses, data_words, load_image
+from ..device import Device
+from ..errors import Violation
+from ..network import Layer, Network
+from ..operations import Program
+from ..program_rules import Finding, ProgramRule, first_of, program_rule, violations, word_name
+from ..yamlvalues import NETWORK_INPUT
 from .evidence import (
     ENA,
     LCTL,
@@ -22,10 +26,6 @@ from .evidence import (
     WPTR_OFF,
     Evidence,
 )
-from .network import Layer, Network
-from .operations import Program
-from .program_rules import Finding, ProgramRule, first_of, program_rule, violations, word_name
-from .yamlvalues import NETWORK_INPUT
 
 READY = 0x006  # CTL: wait states (3.1)
 SLAVE = 0x800
