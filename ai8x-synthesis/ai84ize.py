@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tabulate import tabulate
 
 from izer import torchfile
 from izer.ai85.quantize import BIT_SHIFT, Method, quantize_checkpoint
@@ -23,6 +24,7 @@ AI84_ONLY, AI85_ONLY = ("fc",), ("config_file", "clip_method", "stddev", "qat_we
 EXAMPLE = """examples:
   ./ai84ize.py trained/fashionmnist.pth.tar trained/ai84-fashionmnist.pth.tar --scale 1.0
   ./ai84ize.py trained/ai85-fashionmnist-qat8.pth.tar trained/ai85-fashionmnist-q8.pth.tar --ai85
+  ./ai84ize.py trained/fashionmnist.pth.tar /tmp/quantized.pth.tar --scale 0.85 --compare
 
 For AI84, the scale of 0.85 suits networks that were trained without limits on their weights; networks whose weights
 stay in the range of Q7 (train.py sees to that) lose least with 1.0. For AI85, each layer's weights are multiplied by
@@ -39,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
     device.add_argument("--device", type=int, choices=QUANTIZERS, help="device (default: 84)")
     device.add_argument("--ai85", action="store_const", const=85, dest="device", help="the same as --device 85")
     result.add_argument("-v", "--verbose", action="store_true", help="print a line for every tensor")
+    result.add_argument("--compare", action="store_true",
+                        help="print what each layer loses: signal to noise, clipped values, values that became 0")
     result.add_argument("--scale", type=float, metavar="S", help="a weight of 1.0 becomes the full range times S; for "
                         f"AI84, and AI85 with --clip-method SCALE (default: {DEFAULTS['scale']}, with a warning)")
     ai84 = result.add_argument_group("AI84")
@@ -112,7 +116,9 @@ def check(name: str, value: NDArray[Any], path: Path) -> None:
     if kind == "weight" and value.ndim not in (2, 4):
         raise IzerError(f"{path}: {name} has {value.ndim} dimensions; weights are [Cout, Cin, 3, 3], of the "
                         "classification layer [R, N]. Fold batch normalization into the weights first.")
-    if kind in ("weight", "bias") and not np.all(np.isfinite(value)):
+    with np.errstate(over="ignore"):
+        single = value.astype(np.float32)
+    if kind in ("weight", "bias") and not np.all(np.isfinite(single)):
         raise IzerError(f"{path}: {name} holds values that are not finite; the training has diverged.")
 
 
@@ -130,18 +136,47 @@ QUANTIZERS = {84: quantize_ai84, 85: quantize_ai85}
 
 def report(entry: Quantized) -> str:
     """One line on what was done to a tensor."""
-    share = f"{100 * entry.clipped / entry.size:.2f} %"
-    return f"{entry.name:30} * {entry.factor:9.3f} -> {entry.low:4}..{entry.high}, {entry.clipped} clipped ({share})"
+    clipped = f"{entry.clipped} clipped ({percent(entry.clipped, entry)})"
+    return f"{entry.name:30} * {entry.factor:9.3f} -> {entry.low:4}..{entry.high}, {clipped}"
+
+
+def percent(count: int, entry: Quantized) -> str:
+    """A share of the values of a tensor."""
+    return f"{100 * count / entry.size:.2f} %"
+
+
+def comparison(log: tuple[Quantized, ...]) -> str:
+    """What every tensor loses, as a table, and which loses most."""
+    rows = [
+        (entry.name, (entry.high - entry.low).bit_length(), entry.size, f"{entry.decibels:.1f} dB",
+         percent(entry.clipped, entry), percent(entry.zeros, entry))
+        for entry in log
+    ]  # fmt: skip
+    headers = ("tensor", "bits", "values", "signal to noise", "clipped", "zero")
+    table = tabulate(rows, headers, disable_numparse=True, colalign=("left", *["right"] * 5))
+    worst = [largest_loss(kind, log) for kind in ("weight", "bias")]
+    return "\n".join([table, *filter(None, worst)])
+
+
+def largest_loss(kind: str, log: tuple[Quantized, ...]) -> str:
+    """Which of all tensors of a kind, "weight" or "bias", loses most; empty where none of them loses anything."""
+    entries = [entry for entry in log if entry.name.endswith(kind) and entry.noise]
+    if not entries:
+        return ""
+    worst = min(entries, key=lambda entry: entry.decibels)
+    return f"The {kind} that loses most: {worst.name}, {worst.decibels:.1f} dB"
 
 
 def print_log(options: argparse.Namespace, log: tuple[Quantized, ...]) -> None:
     """What was done; weights of nothing but 0 are a warning, since the layer ignores its input."""
     for entry in log:
-        if entry.all_zero and entry.name.endswith("weight"):
+        if entry.zeros == entry.size and entry.name.endswith("weight"):
             print(f"ai84ize.py: warning: all weights of {entry.name} are 0 in {entry.low}..{entry.high}",
                   file=sys.stderr)
     if options.verbose:
         print("\n".join(map(report, log)))
+    if options.compare:
+        print(comparison(log))
     constant = constant_of(options)
     clipped, size = sum(entry.clipped for entry in log), sum(entry.size for entry in log)
     how = f"{constant} {getattr(options, constant)}" if constant else options.clip_method or BIT_SHIFT

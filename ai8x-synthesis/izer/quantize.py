@@ -5,6 +5,7 @@ device, so the weights of the first convolution are worth half as much. All arit
 precision and rounds half to even.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +16,21 @@ from numpy.typing import NDArray
 from .checkpoint import is_fc, weighted_modules
 
 WEIGHT_BITS = 8
+UNSHIFTED = 128
+"""The classification layer adds its bias without a shift, so that it counts a 128th (AI84 hardware reference 8.2)."""
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """What was done to one tensor: factor, range [low, high] of the integers, how many values were clipped of `size`.
+    """What was done to one tensor.
 
-    `all_zero` says that none of the integers differs from 0.
+    Attributes:
+        factor: what its values were multiplied by.
+        low, high: the range of the integers.
+        clipped: how many of the `size` values were outside it.
+        zeros: how many of the integers are 0.
+        signal: sum of the squares of what the device should compute with, in units of the integers.
+        noise: sum of the squares of what the integers differ by from that.
     """
 
     name: str
@@ -30,7 +39,34 @@ class Quantized:
     high: int
     clipped: int
     size: int
-    all_zero: bool
+    zeros: int
+    signal: float
+    noise: float
+
+    @property
+    def decibels(self) -> float:
+        """Signal to noise ratio, 10 * log10(signal / noise); infinite where nothing was lost."""
+        if not self.noise:
+            return math.inf
+        return 10 * math.log10(self.signal / self.noise)
+
+
+def measured(
+    name: str,
+    values: NDArray[Any],
+    factor: np.float32,
+    limits: tuple[int, int],
+    integers: NDArray[Any],
+    clipped: int,
+    worth: int = 1,
+) -> Quantized:
+    """What was done to `values`, whose `integers` in `limits` (lowest, highest) have the same shape.
+
+    On the device, an integer counts as that number divided by `worth`.
+    """
+    right = values.astype(np.float64) * float(factor) * worth
+    signal, noise = (float(np.square(part).sum()) for part in (right, right - integers))
+    return Quantized(name, float(factor), *limits, clipped, values.size, int((integers == 0).sum()), signal, noise)
 
 
 def quantize(
@@ -54,13 +90,17 @@ def quantize(
             factors[bias] = unit if is_fc(weight) else unit * (1 << (bits - 1))
         first = first and is_fc(weight)
         for name, factor in factors.items():
-            result[name], entry = _round(name, tensors[name], factor, low, high)
+            worth = UNSHIFTED if is_fc(weight) and name == bias else 1
+            result[name], entry = _round(name, tensors[name], factor, (low, high), worth)
             log.append(entry)
     return result, tuple(log)
 
 
-def _round(name: str, value: NDArray[Any], factor: float, low: int, high: int) -> tuple[NDArray[Any], Quantized]:
+def _round(
+    name: str, value: NDArray[Any], factor: float, limits: tuple[int, int], worth: int
+) -> tuple[NDArray[Any], Quantized]:
+    low, high = limits
     scaled = value.astype(np.float32) * np.float32(factor)
-    integers = np.rint(np.clip(scaled, np.float32(low), np.float32(high)))
+    integers = np.rint(np.clip(scaled, np.float32(low), np.float32(high))) + np.float32(0)  # no negative zero
     clipped = int(np.count_nonzero((np.rint(scaled) < low) | (np.rint(scaled) > high)))
-    return integers + np.float32(0), Quantized(name, factor, low, high, clipped, value.size, not integers.any())
+    return integers, measured(name, value, np.float32(factor), limits, integers, clipped, worth)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..checkpoint import layer_name, state_dict, weighted_modules
 from ..errors import IzerError
-from ..quantize import Quantized
+from ..quantize import Quantized, measured
 from .checkpoint import unfolded
 from .scales import SATURATIONS, Floats, exponent, integers
 from .widths import WEIGHT_BITS
@@ -169,8 +169,8 @@ def _quantized(
     for key, values, width, unit in zip(layer.keys, layer.values, widths, (1, 1 << (bits - 1)), strict=False):
         rounded, clipped = integers(values, factor, width)
         result[key] = rounded * np.float32(unit)
-        low, high = -(1 << (width - 1)), (1 << (width - 1)) - 1
-        log.append(Quantized(key, float(factor), low, high, clipped, values.size, not rounded.any()))
+        limits = (-(1 << (width - 1)), (1 << (width - 1)) - 1)
+        log.append(measured(key, values, factor, limits, rounded, clipped))
     state |= {"weight_bits": bits} | ({"bias_bits": widths[1]} if len(widths) > 1 else {})
     return result | {f"{layer.name}.{kind}": np.array([value], np.float32) for kind, value in state.items()}, log
 
