@@ -64,10 +64,10 @@ def test_what_is_accepted_after_any_change_is_right_on_the_chip_model(chunk, tmp
 
 
 def test_a_network_that_should_have_been_refused_is_found_on_the_chip_model(monkeypatch, tmp_path):
-    """Where a rule is missing, here that of overlaps, programs that are wrong are accepted, and differ."""
+    """Where a rule, here that of overlaps, and the verification are missing, programs that are wrong differ."""
     _, change = FORBIDDEN["output over input (10.4)"]
     rules = [rule for rule in TARGETS[85].rules if rule.id not in ("overlap", "in-offset")]
-    monkeypatch.setitem(TARGETS, 85, replace(TARGETS[85], rules=rules))
+    monkeypatch.setitem(TARGETS, 85, replace(TARGETS[85], rules=rules, verify=lambda *_: ()))
     found = 0
     for dice, network in islice(networks(0), 60):
         if change_files(dice, network, change, tmp_path):
