@@ -199,8 +199,30 @@ def ai84foldednet(
     return Ai84Net(convs, num_classes, dimensions, simulate)
 
 
+def ai84cifarnet(
+    num_classes: int = 10,
+    num_channels: int = 4,
+    dimensions: tuple[int, int] = (32, 32),
+    bias: bool = False,
+    batch_norm: bool = False,
+    simulate: bool = False,
+) -> Ai84Net:
+    """The layers of `ai84foldednet`, pooled once more, for a colour image whose channel 0 must be constant."""
+    require_square(dimensions, "ai84cifarnet")
+    common = {"padding": 1, "bias": bias, "batch_norm": batch_norm, "simulate": simulate}
+    convs = {
+        "conv1": ai84.FusedConv2dReLU(num_channels, 32, 3, weight_range=ai84.FIRST_CONV_WEIGHTS, **common),
+        "conv2": ai84.FusedConv2dReLU(32, 32, 3, **common),
+        "conv3": ai84.FusedMaxPoolConv2dReLU(32, 64, 3, **common),
+        "conv4": ai84.FusedConv2dReLU(64, 32, 3, **common),
+        "conv5": ai84.FusedMaxPoolConv2dReLU(32, 32, 3, **common),
+        "conv6": ai84.FusedMaxPoolConv2dReLU(32, 32, 3, **common),
+    }
+    return Ai84Net(convs, num_classes, dimensions, simulate)
+
+
 models: dict[str, Callable[..., Ai84Net]] = {
     constructor.__name__: constructor
-    for constructor in (ai84net5, ai84net5chw, ai84net7, ai84netsmall, ai84netextrasmall, ai84foldednet)
+    for constructor in (ai84net5, ai84net5chw, ai84net7, ai84netsmall, ai84netextrasmall, ai84foldednet, ai84cifarnet)
 }
 """The networks that `train.py --model` can choose, by name."""

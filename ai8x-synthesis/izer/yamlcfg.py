@@ -22,15 +22,15 @@ class Dataset:
     classes: tuple[str, ...]
 
 
+CLOTHES = ("top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
+THINGS = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
 SUPPORTED_DATASETS: Mapping[str, Dataset] = {
     "mnist": Dataset((1, 28, 28), tuple("0123456789")),
-    "fashionmnist": Dataset(
-        (1, 28, 28),
-        ("top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
-    ),
-    "cifar-10": Dataset(
-        (3, 32, 32), ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-    ),
+    "fashionmnist": Dataset((1, 28, 28), CLOTHES),
+    "fashionmnist_folded": Dataset((5, 16, 16), CLOTHES),
+    "cifar-10": Dataset((3, 32, 32), THINGS),
+    "cifar-10_constant": Dataset((4, 32, 32), THINGS),
     "kws_20": Dataset(
         (128, 128, 1),
         ("up", "down", "left", "right", "stop", "go", "yes", "no", "on", "off", "one", "two", "three", "four", "five",

@@ -7,7 +7,9 @@ from datasets.images import DataSet, ImageSet
 
 __all__ = ["NAMES", "REGISTRY", "DataSet", "ImageSet", "find"]
 
-ALL = (fashionmnist.dataset, fashionmnist.folded, mnist.dataset, cifar10.dataset, kws20.dataset)
+ALL = (
+    fashionmnist.dataset, fashionmnist.folded, mnist.dataset, cifar10.dataset, cifar10.constant, kws20.dataset
+)  # fmt: skip
 REGISTRY: dict[str, DataSet] = {dataset.name: dataset for dataset in ALL}
 NAMES = (*REGISTRY, imagefolder.NAME)
 

@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -61,3 +62,5 @@ def read_batches(data: Path, train: bool) -> ImageSet:
 
 
 dataset = DataSet("CIFAR10", INPUT, CLASSES, load, horizontal_flip=True, crop_padding=4, described="CIFAR-10")
+constant = replace(dataset, name="CIFAR10_constant", input=(4, 32, 32), constant=True, described="CIFAR-10_constant")
+"""The same images behind a constant channel."""

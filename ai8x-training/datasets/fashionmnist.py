@@ -29,6 +29,5 @@ def load(data: Path) -> tuple[ImageSet, ImageSet]:
 
 
 dataset = DataSet("FashionMNIST", INPUT, CLASSES, load, horizontal_flip=True, crop_padding=1)
-folded = replace(dataset, name="FashionMNIST_folded", input=(5, 16, 16), fold=2, frame=2)
-"""The same images as 16 x 16 pixels of 2 x 2 channels behind a constant one: four idle input processors work too, and
-the constant is what AI84 needs for biases."""
+folded = replace(dataset, name="FashionMNIST_folded", input=(5, 16, 16), fold=2, frame=2, constant=True)
+"""The same images as 16 x 16 pixels of 2 x 2 channels behind a constant one: four idle input processors work too."""

@@ -60,7 +60,8 @@ class DataSet:
         unit: the value that stands for 1.0, 255 of pictures or 256 of sound.
         described: what the key `dataset` of a network description calls it, where that is not `name`.
         fold: side of the squares of pixels that become channels; 1 for images as they are.
-        frame: pixels of black around an image that is folded.
+        frame: pixels of black around an image.
+        constant: whether channel 0 is 255 everywhere, which is what AI84 needs for biases (`ai84.BatchNorm`).
     """
 
     name: str
@@ -73,17 +74,16 @@ class DataSet:
     described: str = ""
     fold: int = 1
     frame: int = 0
+    constant: bool = False
 
     def arrange(self, images: Tensor) -> Tensor:
         """What a network reads of uint8 images [N, C, H, W], with the same values.
 
-        Where images are folded, channel 0 is 255 everywhere, and behind it each square of pixels of the framed image,
-        row by row, is the channels of one pixel: [N, 1 + C * fold**2, (H + 2 * frame) / fold, (W + 2 * frame) / fold].
+        Each square of pixels of the framed image, row by row, is the channels of one pixel, behind the constant channel
+        where there is one: [N, constant + C * fold**2, (H + 2 * frame) / fold, (W + 2 * frame) / fold].
         """
-        if self.fold == 1:
-            return images
         folded = F.pixel_unshuffle(F.pad(images, (self.frame,) * 4), self.fold)
-        return torch.cat((torch.full_like(folded[:, :1], 255), folded), 1)
+        return torch.cat((torch.full_like(folded[:, :1], 255), folded), 1) if self.constant else folded
 
     @property
     def sample_stem(self) -> str:

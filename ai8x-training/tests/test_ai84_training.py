@@ -217,9 +217,18 @@ def test_folded_images_are_squares_behind_a_constant():
         assert torch.equal(arranged[:, channel], framed[:, row::2, column::2])
 
 
-def test_other_data_sets_are_not_folded():
-    images = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
-    assert datasets.REGISTRY["FashionMNIST"].arrange(images) is images
+def test_other_data_sets_stay_as_they_are():
+    images = torch.randint(256, (2, 1, 28, 28), dtype=torch.uint8)
+    assert torch.equal(datasets.REGISTRY["FashionMNIST"].arrange(images), images)
+
+
+def test_a_constant_channel_stands_before_the_colours():
+    dataset = datasets.REGISTRY["CIFAR10_constant"]
+    images = torch.randint(255, (2, 3, 32, 32), dtype=torch.uint8)
+    arranged = dataset.arrange(images)
+    assert arranged.shape == (2, *dataset.input)
+    assert bool((arranged[:, 0] == 255).all())
+    assert torch.equal(arranged[:, 1:], images)
 
 
 def test_gradients_pass_the_rounding_of_activations():

@@ -21,6 +21,7 @@ def parameter_count(model):
         ("ai84net7", 1, 64, 7, False, 56_152),
         ("ai84netsmall", 1, 28, 10, False, 6_106),
         ("ai84foldednet", 5, 16, 10, False, 9 * 32 * (5 + 32 + 64 + 64 + 32 + 32) + 512 * 10 + 10),
+        ("ai84cifarnet", 4, 32, 10, False, 9 * 32 * (4 + 32 + 64 + 64 + 32 + 32) + 512 * 10 + 10),
         ("ai84netextrasmall", 1, 28, 10, False, 2_514),
     ],
 )
@@ -39,6 +40,7 @@ def test_parameter_counts(name, channels, side, classes, bias, count):
         ("ai84net7", 64, [(15, 64), (30, 32), (60, 16), (30, 8), (30, 4), (30, 4)]),
         ("ai84foldednet", 16, [(32, 16), (32, 16), (64, 8), (32, 8), (32, 8), (32, 4)]),
         ("ai84netsmall", 28, [(16, 28), (16, 16), (12, 4)]),
+        ("ai84cifarnet", 32, [(32, 32), (32, 32), (64, 16), (32, 16), (32, 8), (32, 4)]),
         ("ai84netextrasmall", 28, [(8, 28), (8, 16), (8, 4)]),
     ],
 )
@@ -65,8 +67,8 @@ def test_only_the_first_layer_has_the_doubled_weight_range():
 
 
 def test_models_are_found_by_the_names_of_their_constructors():
-    names = ["ai84net5", "ai84net5chw", "ai84net7", "ai84netsmall", "ai84netextrasmall", "ai84foldednet"]
-    assert list(ai84net.models) == names
+    names = ["ai84net5", "ai84net5chw", "ai84net7", "ai84netsmall", "ai84netextrasmall"]
+    assert list(ai84net.models) == [*names, "ai84foldednet", "ai84cifarnet"]
     assert all(constructor is getattr(ai84net, name) for name, constructor in ai84net.models.items())
 
 
