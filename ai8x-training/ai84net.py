@@ -173,6 +173,32 @@ def ai84netextrasmall(
     return three_layers(8, 8, num_classes, num_channels, dimensions, bias, simulate)
 
 
+def six_layers(
+    fifth: type[ai84.Conv2d],
+    num_classes: int,
+    num_channels: int,
+    dimensions: tuple[int, int],
+    bias: bool,
+    batch_norm: bool,
+    simulate: bool,
+) -> Ai84Net:
+    """Six narrow convolutions, the fifth as given, for an image whose channel 0 must be constant.
+
+    A layer of 32 channels needs half of the processors, so that two of them share the columns of the mask RAM, and
+    the same memory holds more layers than ai84net5 has. What `batch_norm` does with channel 0: `ai84.BatchNorm`.
+    """
+    common = {"padding": 1, "bias": bias, "batch_norm": batch_norm, "simulate": simulate}
+    convs = {
+        "conv1": ai84.FusedConv2dReLU(num_channels, 32, 3, weight_range=ai84.FIRST_CONV_WEIGHTS, **common),
+        "conv2": ai84.FusedConv2dReLU(32, 32, 3, **common),
+        "conv3": ai84.FusedMaxPoolConv2dReLU(32, 64, 3, **common),
+        "conv4": ai84.FusedConv2dReLU(64, 32, 3, **common),
+        "conv5": fifth(32, 32, 3, **common),
+        "conv6": ai84.FusedMaxPoolConv2dReLU(32, 32, 3, **common),
+    }
+    return Ai84Net(convs, num_classes, dimensions, simulate)
+
+
 def ai84foldednet(
     num_classes: int = 10,
     num_channels: int = 5,
@@ -181,22 +207,9 @@ def ai84foldednet(
     batch_norm: bool = False,
     simulate: bool = False,
 ) -> Ai84Net:
-    """Six narrow convolutions for a folded image (`datasets.DataSet.arrange`), whose channel 0 must be constant.
-
-    A layer of 32 channels needs half of the processors, so that two of them share the columns of the mask RAM, and
-    the same memory holds more layers than ai84net5 has. What `batch_norm` does with channel 0: `ai84.BatchNorm`.
-    """
+    """Six convolutions for a folded image (`datasets.DataSet.arrange`)."""
     require_square(dimensions, "ai84foldednet")
-    common = {"padding": 1, "bias": bias, "batch_norm": batch_norm, "simulate": simulate}
-    convs = {
-        "conv1": ai84.FusedConv2dReLU(num_channels, 32, 3, weight_range=ai84.FIRST_CONV_WEIGHTS, **common),
-        "conv2": ai84.FusedConv2dReLU(32, 32, 3, **common),
-        "conv3": ai84.FusedMaxPoolConv2dReLU(32, 64, 3, **common),
-        "conv4": ai84.FusedConv2dReLU(64, 32, 3, **common),
-        "conv5": ai84.FusedConv2dReLU(32, 32, 3, **common),
-        "conv6": ai84.FusedMaxPoolConv2dReLU(32, 32, 3, **common),
-    }
-    return Ai84Net(convs, num_classes, dimensions, simulate)
+    return six_layers(ai84.FusedConv2dReLU, num_classes, num_channels, dimensions, bias, batch_norm, simulate)
 
 
 def ai84cifarnet(
@@ -207,18 +220,9 @@ def ai84cifarnet(
     batch_norm: bool = False,
     simulate: bool = False,
 ) -> Ai84Net:
-    """The layers of `ai84foldednet`, pooled once more, for a colour image whose channel 0 must be constant."""
+    """The same for a larger image, pooled once more."""
     require_square(dimensions, "ai84cifarnet")
-    common = {"padding": 1, "bias": bias, "batch_norm": batch_norm, "simulate": simulate}
-    convs = {
-        "conv1": ai84.FusedConv2dReLU(num_channels, 32, 3, weight_range=ai84.FIRST_CONV_WEIGHTS, **common),
-        "conv2": ai84.FusedConv2dReLU(32, 32, 3, **common),
-        "conv3": ai84.FusedMaxPoolConv2dReLU(32, 64, 3, **common),
-        "conv4": ai84.FusedConv2dReLU(64, 32, 3, **common),
-        "conv5": ai84.FusedMaxPoolConv2dReLU(32, 32, 3, **common),
-        "conv6": ai84.FusedMaxPoolConv2dReLU(32, 32, 3, **common),
-    }
-    return Ai84Net(convs, num_classes, dimensions, simulate)
+    return six_layers(ai84.FusedMaxPoolConv2dReLU, num_classes, num_channels, dimensions, bias, batch_norm, simulate)
 
 
 models: dict[str, Callable[..., Ai84Net]] = {
