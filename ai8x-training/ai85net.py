@@ -72,7 +72,7 @@ class Ai85Net(nn.Module):
             if layer.settings.operator in ("Conv1d", "Pool1d"):
                 data = data.flatten(2)
             elif name in self.in_dims:
-                data = data.reshape(*data.shape[:2], *self.in_dims[name])
+                data = data.reshape(data.shape[0], data.shape[1], *self.in_dims[name])
             data = layer(data)
         return data
 

@@ -1,13 +1,14 @@
 """The command line of train.py."""
 
 import argparse
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
 
+import analysis_options
 import datasets
 import devices
+from converters import fraction, natural, natural_number, one_of, positive, positive_number
 
 EXAMPLES = """\
 examples:
@@ -20,58 +21,6 @@ examples:
   AI85:      ./train.py --device 85 --model ai85net5 --dataset FashionMNIST --batch-norm --epochs 20 --optimizer Adam \
                  --lr 0.003 --compress schedules/onecycle.yaml --qat-policy schedules/qat_policy.yaml
 """
-
-
-def fraction(text: str) -> float:
-    """A number in [0, 1)."""
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 0 and less than 1; given {text}")
-    return value
-
-
-def positive(text: str) -> int:
-    """An integer of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1; given {text}")
-    return value
-
-
-def natural(text: str) -> int:
-    """An integer of at least 0."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0; given {text}")
-    return value
-
-
-def positive_number(text: str) -> float:
-    """A finite number above 0."""
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be above 0; given {text}")
-    return value
-
-
-def natural_number(text: str) -> float:
-    """A finite number of at least 0."""
-    value = float(text)
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be at least 0; given {text}")
-    return value
-
-
-def one_of(what: str, names: Sequence[str]) -> Callable[[str], str]:
-    """A converter that accepts `names` in upper or lower case and gives them as listed."""
-
-    def convert(text: str) -> str:
-        for name in names:
-            if name.lower() == text.lower():
-                return name
-        raise argparse.ArgumentTypeError(f"there is no {what} {text!r}; choose from {', '.join(names)}")
-
-    return convert
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -87,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_distillation_options(parser.add_argument_group("knowledge distillation"))
     add_start_options(parser.add_argument_group("start and resume"))
     add_evaluation_options(parser.add_argument_group("evaluation"))
+    analysis_options.add_to(parser.add_argument_group("analysis: see docs/analysis.md"))
     add_output_options(parser.add_argument_group("output"))
     return parser
 
@@ -348,6 +298,7 @@ def check_combination(parser: argparse.ArgumentParser, options: argparse.Namespa
         parser.error(f"--image-size needs --dataset {datasets.imagefolder.NAME}")
     if options.reset_optimizer and options.resume_from is None:
         parser.error("--reset-optimizer needs --resume-from")
+    analysis_options.check_combination(parser, options)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -4,6 +4,8 @@
 import sys
 from collections.abc import Sequence
 
+import analysis
+import analysis_options
 import checking
 import options
 import runlog
@@ -21,6 +23,8 @@ def main(arguments: Sequence[str]) -> int:
             checking.check(chosen)
         elif chosen.evaluate:
             testing.test(chosen)
+        elif analysis_options.chosen(chosen):
+            analysis.run(chosen, arguments)
         else:
             training.train(chosen, arguments)
     except (UserError, OSError) as error:
