@@ -23,6 +23,7 @@ from torch.func import functional_call
 
 import ai8x
 import ai84rules
+import batchnorm
 from ai8x import Range
 from ai84rules import Activation, ConvSettings, Pooling, check, pooled_side, refusal
 
@@ -337,7 +338,7 @@ def project_parameters(model: nn.Module) -> None:
                     parameters[name].clamp_(limits.low, limits.high)
 
 
-class BatchNorm(nn.BatchNorm2d):
+class BatchNorm(batchnorm.BatchNorm2d):
     """Batch normalization for AI84, whose only bias is a channel that is constant.
 
     Channel 0 of the layer's input must be constant, and channel 0 of its output is. The others are normalized and

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 import ai8x
+import batchnorm
 import quantization
 from ai85rules import Activation, LayerSettings, Pair, Pooling, check, pooled
 
@@ -178,7 +179,8 @@ class Conv2d(Layer):
         check(settings)
         op = nn.Conv2d(in_channels, out_channels, kernel, padding=padding, bias=bias)
         nn.init.kaiming_normal_(op.weight, mode="fan_out", nonlinearity="relu")
-        super().__init__(settings, op, normalization(nn.BatchNorm2d, out_channels, batch_norm, simulate), simulate)
+        norm = normalization(batchnorm.BatchNorm2d, out_channels, batch_norm, simulate)
+        super().__init__(settings, op, norm, simulate)
 
 
 class Conv1d(Layer):
@@ -213,7 +215,8 @@ class Conv1d(Layer):
         check(settings)
         op = nn.Conv1d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, bias=bias)
         nn.init.kaiming_normal_(op.weight, mode="fan_out", nonlinearity="relu")
-        super().__init__(settings, op, normalization(nn.BatchNorm1d, out_channels, batch_norm, simulate), simulate)
+        norm = normalization(batchnorm.BatchNorm1d, out_channels, batch_norm, simulate)
+        super().__init__(settings, op, norm, simulate)
 
     def pool(self, data: Tensor) -> Tensor:
         """Pool [N, C, L] as images of one column."""

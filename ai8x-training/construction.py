@@ -16,6 +16,7 @@ from datasets import DataSet, ImageSet
 from devices import Device
 from distillation import Teacher
 from errors import UserError
+from processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,16 @@ class Images:
     test: ImageSet
 
 
-def compute_device(options: argparse.Namespace) -> torch.device:
-    """CUDA where there is one and --cpu is not given, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() and not options.cpu else "cpu")
+def compute_device(options: argparse.Namespace, processes: Processes = ALONE) -> torch.device:
+    """CUDA where there is one and --cpu is not given, else the CPU; UserError with more processes than GPUs."""
+    if options.cpu or not torch.cuda.is_available():
+        return torch.device("cpu")
+    if processes.local_count > torch.cuda.device_count():
+        raise UserError(
+            f"every process needs a GPU: there are {processes.local_count} processes on this machine and "
+            f"{torch.cuda.device_count()} GPUs; start fewer, or give --cpu"
+        )
+    return torch.device("cuda", processes.local_rank)
 
 
 def random_seed() -> int:

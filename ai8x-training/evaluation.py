@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import pipeline
 from datasets import ImageSet
 from pipeline import Normalize
+from processes import Processes, reduce
 
 
 @dataclass(frozen=True)
@@ -68,3 +69,12 @@ def evaluate(
     scores = torch.cat([model(data).cpu() for data, _ in batches])
     unit = int(model.score_unit) if simulate else 1
     return Evaluation(scores.int() if simulate else scores.float(), image_set.labels.cpu(), unit)
+
+
+def gather(mine: Evaluation, labels: Tensor, processes: Processes) -> Evaluation:
+    """The evaluation of all images, whose true classes are `labels`, from that of each process's share of them."""
+    if processes.count == 1:
+        return mine
+    scores = mine.scores.new_zeros(len(labels), mine.scores.shape[1])
+    scores[processes.share(len(labels))] = mine.scores
+    return Evaluation(reduce(scores), labels.cpu(), mine.unit)

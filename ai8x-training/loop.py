@@ -1,5 +1,6 @@
 """One epoch of training."""
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -11,11 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import pipeline
+import processes
 from datasets import ImageSet
 from devices import Device
 from distillation import Teacher
 from distiller import CompressionScheduler
 from errors import UserError
+from processes import Processes
 from qat import Policy
 
 
@@ -35,7 +38,10 @@ class Step:
 
 @dataclass(frozen=True)
 class EpochResult:
-    """A finished epoch: mean loss, accuracy in percent, images seen, wall and processor time in seconds."""
+    """A finished epoch: mean loss, accuracy in percent, images seen, wall and processor time in seconds.
+
+    Processor time is that of this process, the rest is about all processes.
+    """
 
     loss: float
     top1: float
@@ -62,11 +68,14 @@ class Totals:
     loss: float = 0.0
     correct: int = 0
 
-    def add(self, loss: float, scores: Tensor, labels: Tensor) -> None:
-        """Count one batch with its mean `loss`."""
-        self.images += len(labels)
-        self.loss += loss * len(labels)
-        self.correct += int((scores.argmax(1) == labels).sum())
+    def add(self, loss: Tensor, scores: Tensor, labels: Tensor) -> float:
+        """Count one batch, of which this process has `labels` with the mean `loss`; returns the mean loss of all."""
+        mine = [float(len(labels)), float(loss) * len(labels), float((scores.argmax(1) == labels).sum())]
+        images, total, correct = processes.reduce(torch.tensor(mine, dtype=torch.float64)).tolist()
+        self.images += int(images)
+        self.loss += total
+        self.correct += int(correct)
+        return total / images
 
     @property
     def mean_loss(self) -> float:
@@ -95,23 +104,26 @@ class Trainer:
     normalize: pipeline.Normalize
     label_smoothing: float
     teacher: Teacher | None
+    processes: Processes
 
     def train_epoch(self, epoch: int, report: Callable[[Step], None]) -> EpochResult:
         """Train for one epoch; `report` is called after every batch. UserError when the loss is no longer a number."""
         self.scheduler.on_epoch_begin(epoch)
         self.model.train()
         totals, start, cpu_start = Totals(), time.perf_counter(), cpu_seconds()
-        batches = pipeline.training_batches(self.training_set, self.augmentation, self.batch_size, self.seed, epoch)
+        batches = pipeline.training_batches(
+            self.training_set, self.augmentation, self.batch_size, self.seed, epoch, self.processes
+        )
         count = pipeline.batch_count(self.training_set, self.batch_size)
         for number, (images, labels) in enumerate(batches, 1):
             learning_rate = self.optimizer.param_groups[0]["lr"]
             loss, scores = self.train_batch(images, labels, epoch, number - 1)
-            if not torch.isfinite(loss):
+            batch_loss = totals.add(loss, scores, labels)
+            if not math.isfinite(batch_loss):
                 raise UserError(
-                    f"the loss is {float(loss)} in epoch {epoch}, batch {number}: training has diverged; "
+                    f"the loss is {batch_loss} in epoch {epoch}, batch {number}: training has diverged; "
                     f"lower the learning rate (it was {learning_rate:g}), then resume or start again"
                 )
-            totals.add(float(loss), scores, labels)
             report(
                 Step(
                     epoch,
@@ -139,7 +151,11 @@ class Trainer:
         """One optimizer step, after which the weights are moved back to where device and schedule need them.
 
         Args:
+            images, labels: this process's share of the batch.
             number: of the batch in its epoch, from 0.
+
+        Returns:
+            Loss and scores [N, classes] of this process's share.
         """
         self.scheduler.on_minibatch_begin(epoch, number)
         with self.autocast():
@@ -151,6 +167,7 @@ class Trainer:
         loss = self.scheduler.before_backward_pass(epoch, loss)
         self.optimizer.zero_grad()
         loss.backward()
+        processes.average_gradients(list(self.model.parameters()), len(labels))
         self.scheduler.before_parameter_optimization(epoch)
         self.optimizer.step()
         self.device.after_step(self.model)

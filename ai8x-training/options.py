@@ -15,6 +15,7 @@ examples:
   train:     ./train.py --model ai84net5 --dataset FashionMNIST --epochs 20 --optimizer Adam --lr 0.003 \\
                  --compress schedules/onecycle.yaml --seed 1
   continue:  the same command with --resume-from logs/latest/checkpoint.pth.tar
+  share:     torchrun --standalone --nproc-per-node 2 train.py ...the same options...
   evaluate:  ./train.py --model ai84net5 --dataset FashionMNIST --evaluate \\
                  --exp-load-weights-from logs/latest/best.pth.tar
   8-bit:     the same with -8 and the file that ai84ize.py wrote

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datasets import DataSet, ImageSet
+from processes import Processes
 
 Normalize = Callable[[Tensor], Tensor]
 """Makes network input of uint8 images; `devices.Device.input` gives it."""
@@ -50,30 +51,38 @@ def split(training_set: ImageSet, fraction: float, seed: int) -> tuple[ImageSet,
     return training_set.select(order[count:]), training_set.select(order[:count])
 
 
-def augment(images: Tensor, augmentation: Augmentation, random: torch.Generator) -> Tensor:
-    """Vary every image of a batch [N, C, H, W] on its own; what is shifted in is 0. Shape and type stay."""
-    count, _, height, width = images.shape
+def augment(
+    images: Tensor, augmentation: Augmentation, random: torch.Generator, share: slice = slice(None)
+) -> Tensor:
+    """Vary every image of a batch [N, C, H, W] on its own; what is shifted in is 0. Type and size stay.
+
+    Args:
+        share: the images to give. Random numbers are drawn for all, so that no image depends on who else is given.
+    """
+    count, channels, height, width = images.shape
     pad = augmentation.crop_padding
     offsets = torch.randint(2 * pad + 1, (2, count, 1), generator=random)
     mirrored = torch.rand((count, 1), generator=random) < (0.5 if augmentation.horizontal_flip else 0.0)
     columns = torch.arange(width)
-    rows = offsets[0] + torch.arange(height)
-    columns = offsets[1] + torch.where(mirrored, columns.flip(0), columns)
+    rows = offsets[0, share] + torch.arange(height)
+    columns = offsets[1, share] + torch.where(mirrored[share], columns.flip(0), columns)
     index = (rows[:, :, None] * (width + 2 * pad) + columns[:, None, :]).flatten(1)[:, None, :].to(images.device)
-    padded = F.pad(images, (pad, pad, pad, pad)).flatten(2)
-    moved = padded.gather(2, index.expand(-1, images.shape[1], -1)).view(images.shape)
-    return erase(moved, augmentation.erased, random) if augmentation.erased else moved
+    padded = F.pad(images[share], (pad, pad, pad, pad)).flatten(2)
+    moved = padded.gather(2, index.expand(-1, channels, -1)).unflatten(2, (height, width))
+    if augmentation.erased:
+        squares = draw_squares((count, height, width), augmentation.erased, random)
+        moved = moved.masked_fill(squares[share, None].to(images.device), 0)
+    return moved
 
 
-def erase(images: Tensor, side: int, random: torch.Generator) -> Tensor:
-    """Set a square of `side` pixels to 0 in every image; its middle is a pixel of the image."""
+def draw_squares(shape: tuple[int, int, int], side: int, random: torch.Generator) -> Tensor:
+    """For each of N images, [N, H, W], where a square of `side` pixels lies; its middle is a pixel of the image."""
     inside = []
-    for length in images.shape[2:]:
-        first = torch.randint(-(side // 2), length - side // 2, (len(images), 1), generator=random)
+    for length in shape[1:]:
+        first = torch.randint(-(side // 2), length - side // 2, (shape[0], 1), generator=random)
         distance = torch.arange(length) - first
         inside.append((distance >= 0) & (distance < side))
-    square = inside[0][:, None, :, None] & inside[1][:, None, None, :]
-    return images.masked_fill(square.to(images.device), 0)
+    return inside[0][:, :, None] & inside[1][:, None, :]
 
 
 def training_batches(
@@ -82,12 +91,17 @@ def training_batches(
     batch_size: int,
     seed: int,
     epoch: int,
+    processes: Processes,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch of (uint8 images, labels), shuffled and augmented; the last batch may be smaller."""
+    """This process's share of one epoch of (uint8 images, labels), shuffled and augmented.
+
+    `batch_size` is that of all processes; the last batch may be smaller.
+    """
     random = generator(seed, epoch)
     for indices in torch.randperm(len(training_set), generator=random).split(batch_size):
         batch = training_set.select(indices.to(training_set.images.device))
-        yield augment(batch.images, augmentation, random), batch.labels
+        share = processes.share(len(batch))
+        yield augment(batch.images, augmentation, random, share), batch.labels[share]
 
 
 def batch_count(image_set: ImageSet, batch_size: int) -> int:

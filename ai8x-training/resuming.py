@@ -2,12 +2,14 @@
 
 import argparse
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import checkpoint
+import construction
 import files
 from checkpoint import Checkpoint
 from distiller import CompressionScheduler, Schedule
@@ -18,6 +20,26 @@ log = logging.getLogger(__name__)
 
 LAST = "checkpoint.pth.tar"
 BEST = "best.pth.tar"
+SUMMARY = "summary.json"
+"""Written when a run is complete, and only then."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins.
+
+    Attributes:
+        found: the checkpoint to continue; None to start anew.
+        epoch: the first to train.
+        directory: the log directory where an earlier run goes on; None for a new one.
+        complete: whether that run has nothing left to do.
+    """
+
+    found: Checkpoint | None
+    epoch: int
+    directory: Path | None
+    seed: int
+    complete: bool
 
 
 def settings(
@@ -82,6 +104,25 @@ def choose(options: argparse.Namespace, ours: dict[str, Any]) -> Checkpoint | No
         for difference in differences(ours, found.extras["run"]):
             log.warning("resuming with other settings than before: %s", difference)
     return found
+
+
+def start(options: argparse.Namespace, schedule: Schedule | None, policy: Policy | None) -> Start:
+    """Where the run that the options ask for begins; UserError when it was complete, unless --resume-from is auto."""
+    found = choose(options, settings(options, schedule, policy, options.seed))
+    epoch = 0 if found is None or options.reset_optimizer else found.epoch + 1
+    directory = log_directory(found) if found is not None and epoch else None
+    complete = epoch >= options.epochs and (directory is None or (directory / SUMMARY).is_file())
+    if complete and options.resume_from != "auto":
+        raise UserError(f"{options.resume_from}: has {epoch} epochs already; give more than that with --epochs")
+    return Start(found, epoch, directory, choose_seed(options, found), complete)
+
+
+def choose_seed(options: argparse.Namespace, found: Checkpoint | None) -> int:
+    """The given seed, else that of the run to continue, else a random one."""
+    if options.seed is not None:
+        return int(options.seed)
+    run = found.extras.get("run") if found else None
+    return int(run["seed"]) if run else construction.random_seed()
 
 
 def restore_scheduler(found: Checkpoint, scheduler: CompressionScheduler, epochs: int) -> None:

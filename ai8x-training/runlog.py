@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from errors import UserError
+from processes import Processes
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +44,9 @@ def link_latest(directory: Path) -> None:
     scratch.replace(directory.parent / "latest")
 
 
-def log_to_console() -> None:
-    """Print what is logged to standard output, as it is."""
-    handler = logging.StreamHandler(sys.stdout)
+def log_to_console(processes: Processes) -> None:
+    """Print what is logged to standard output, as it is; of several processes only the main one logs."""
+    handler = logging.StreamHandler(sys.stdout) if processes.is_main else logging.NullHandler()
     handler.setLevel(logging.INFO)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
 

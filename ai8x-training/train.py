@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Train or evaluate a network for the AI84 or AI85 accelerator; `./train.py --help` lists the options."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 
@@ -8,35 +9,51 @@ import analysis
 import analysis_options
 import checking
 import options
+import processes
 import runlog
 import testing
 import training
 from errors import UserError
+from interruption import Terminated, terminable
+from processes import Processes
+
+INTERRUPTED = 130
+TERMINATED = 143
+"""What a shell gives for SIGINT and SIGTERM: 128 and the number of the signal."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit status."""
-    chosen = options.parse(arguments)
-    runlog.log_to_console()
+    chosen, mine = options.parse(arguments), processes.of_environment()
+    runlog.log_to_console(mine)
+    who = "train.py" if mine.is_main else f"train.py (process {mine.rank})"
     try:
-        if chosen.check:
-            checking.check(chosen)
-        elif chosen.evaluate:
-            testing.test(chosen)
-        elif analysis_options.chosen(chosen):
-            analysis.run(chosen, arguments)
-        else:
-            training.train(chosen, arguments)
+        with terminable():
+            run(chosen, arguments, mine)
     except (UserError, OSError) as error:
-        print(f"train.py: error: {error}", file=sys.stderr)
+        print(f"{who}: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(
-            "\ntrain.py: interrupted; --resume-from continues after the last finished epoch",
-            file=sys.stderr,
-        )
-        return 130
+        print(f"\n{who}: interrupted; --resume-from continues after the last finished epoch", file=sys.stderr)
+        return INTERRUPTED
+    except Terminated:
+        print(f"{who}: terminated; --resume-from continues after the last finished epoch", file=sys.stderr)
+        return TERMINATED
     return 0
+
+
+def run(chosen: argparse.Namespace, arguments: Sequence[str], mine: Processes) -> None:
+    """Do what the options ask for."""
+    if not (chosen.check or chosen.evaluate or analysis_options.chosen(chosen)):
+        training.train(chosen, arguments, mine)
+    elif mine.count > 1:
+        raise UserError("only training can be shared by several processes; start this without torchrun")
+    elif chosen.check:
+        checking.check(chosen)
+    elif chosen.evaluate:
+        testing.test(chosen)
+    else:
+        analysis.run(chosen, arguments)
 
 
 if __name__ == "__main__":

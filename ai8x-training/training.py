@@ -4,7 +4,8 @@ import argparse
 import logging
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,25 +23,21 @@ import qat
 import resuming
 import runlog
 from board import Board
-from checkpoint import Checkpoint
 from construction import Images
 from datasets import ImageSet
 from distiller import CompressionScheduler, Schedule, read_schedule
 from distiller.quantizers import plain
 from distiller.scheduler import EMPTY
 from errors import UserError
-from evaluation import Evaluation, evaluate
+from evaluation import Evaluation, evaluate, gather
 from files import write_json
 from loop import EpochResult, Trainer
+from processes import ALONE, Processes, connected, from_main
 from progress import EpochProgress
 from qat import Policy
-from resuming import BEST, LAST
+from resuming import BEST, LAST, SUMMARY, Start
 
 log = logging.getLogger(__name__)
-
-SUMMARY = "summary.json"
-"""Written when a run is complete, and only then."""
-
 
 @dataclass(frozen=True)
 class Best:
@@ -64,43 +61,60 @@ class Run:
     trainer: Trainer
     policy: Policy | None
     board: Board
+    processes: Processes
 
 
-def train(options: argparse.Namespace, arguments: Sequence[str]) -> None:
+def train(options: argparse.Namespace, arguments: Sequence[str], processes: Processes) -> None:
     """Do what a command line without --evaluate asks; UserError, before anything is written, when it cannot."""
     schedule = read_schedule(options.compress) if options.compress else None
     policy = qat.read_policy(options.qat_policy) if options.qat_policy else None
-    found = resuming.choose(options, resuming.settings(options, schedule, policy, options.seed))
-    start = 0 if found is None or options.reset_optimizer else found.epoch + 1
-    old_directory = resuming.log_directory(found) if found is not None and start else None
-    if start >= options.epochs and (old_directory is None or (old_directory / SUMMARY).is_file()):
-        if options.resume_from != "auto":
-            raise UserError(f"{options.resume_from}: has {start} epochs already; give more than that with --epochs")
-        log.info("The run in %s is complete, there is nothing to do", old_directory)
+    device = construction.compute_device(options, processes)
+    with connected(processes, device):
+        start = from_main(processes, lambda: resuming.start(options, schedule, policy))
+        if start.complete:
+            log.info("The run in %s is complete, there is nothing to do", start.directory)
+            return
+        construction.seed_everything(start.seed, options.deterministic)
+        images = construction.load_images(options, start.seed, device)
+        check_shares(images, options.batch_size, processes)
+        trainer = build_trainer(options, schedule, images, start.seed, device, processes)
+        best = restore(options, trainer, policy, start)
+        directory = from_main(processes, lambda: start.directory or runlog.create(options.out_dir, options.name))
+        settings = resuming.settings(options, schedule, policy, start.seed)
+        with open_log(directory, options, processes) as board:
+            run = Run(options, directory, settings, images, trainer, policy, board, processes)
+            begin(run, arguments, schedule, start.epoch)
+            finish(run, *train_epochs(run, start.epoch, best))
+
+
+@contextmanager
+def open_log(directory: Path, options: argparse.Namespace, processes: Processes) -> Iterator[Board]:
+    """Write what is logged, and the curves, to the log directory; of several processes only the main one does."""
+    if not processes.is_main:
+        yield Board(None)
         return
-    device, seed = construction.compute_device(options), choose_seed(options, found)
-    construction.seed_everything(seed, options.deterministic)
-    images = construction.load_images(options, seed, device)
-    trainer = build_trainer(options, schedule, images, seed, device)
-    best = restore(options, trainer, policy, found, start, old_directory)
-    directory = old_directory or runlog.create(options.out_dir, options.name)
     with runlog.log_file(directory), Board(None if options.no_tensorboard else directory) as board:
-        settings = resuming.settings(options, schedule, policy, seed)
-        run = Run(options, directory, settings, images, trainer, policy, board)
-        begin(run, arguments, schedule, start)
-        finish(run, *train_epochs(run, start, best))
+        yield board
 
 
-def choose_seed(options: argparse.Namespace, found: Checkpoint | None) -> int:
-    """The given seed, else that of the run to continue, else a random one."""
-    if options.seed is not None:
-        return int(options.seed)
-    run = found.extras.get("run") if found else None
-    return int(run["seed"]) if run else construction.random_seed()
+def check_shares(images: Images, batch_size: int, processes: Processes) -> None:
+    """UserError unless every process has an image of every batch and of the validation."""
+    last = len(images.training) % batch_size or batch_size
+    for what, count in (("last batch of an epoch", last), ("validation", len(images.validation))):
+        if count < processes.count:
+            raise UserError(
+                f"the {what} has {count} images, which do not suffice for {processes.count} processes; "
+                "start fewer, or change --batch-size or --validation-split"
+            )
 
 
 def build_trainer(
-    options: argparse.Namespace, schedule: Schedule | None, images: Images, seed: int, device: torch.device
+    options: argparse.Namespace,
+    schedule: Schedule | None,
+    images: Images,
+    seed: int,
+    device: torch.device,
+    processes: Processes,
 ) -> Trainer:
     """Network, optimizer and schedule at their beginning."""
     model = construction.build_model(options, device, batch_norm=options.batch_norm)
@@ -116,17 +130,11 @@ def build_trainer(
     return Trainer(
         model, optimizer, scheduler, images.training, augmentation, options.batch_size, seed, bfloat16, options.device,
         construction.normalization(options), options.label_smoothing, construction.build_teacher(options, device),
+        processes,
     )
 
 
-def restore(
-    options: argparse.Namespace,
-    trainer: Trainer,
-    policy: Policy | None,
-    found: Checkpoint | None,
-    start: int,
-    old_directory: Path | None,
-) -> Best:
+def restore(options: argparse.Namespace, trainer: Trainer, policy: Policy | None, start: Start) -> Best:
     """Load the weights to start from and, when resuming, the optimizer; returns the best epoch so far.
 
     A network that had begun to train with quantization is brought to that state before it takes its weights. A
@@ -134,22 +142,25 @@ def restore(
     """
     if policy is not None:
         options.device.check_policy(policy, trainer.model)
-        if start > policy.start_epoch:
+        if start.epoch > policy.start_epoch:
             trainer.start_qat(policy)
+    found = start.found
     source = found or (checkpoint.load(options.exp_load_weights_from) if options.exp_load_weights_from else None)
     if source is not None:
         checkpoint.load_weights(trainer.model, source, options.arch)
     if found is not None:
-        resuming.restore_scheduler(found, trainer.scheduler, start)
-    if found is not None and start > 0:
+        resuming.restore_scheduler(found, trainer.scheduler, start.epoch)
+    if found is not None and start.epoch > 0:
         resuming.restore_optimizer(found, trainer.optimizer)
-        if old_directory is not None:
+        if start.directory is not None:
             return Best(found.extras["best_epoch"], found.extras["best_top1"])
     return NONE_YET
 
 
 def begin(run: Run, arguments: Sequence[str], schedule: Schedule | None, start: int) -> None:
     """Put into the log directory what explains the run."""
+    if not run.processes.is_main:
+        return
     runlog.link_latest(run.directory)
     (run.directory / SUMMARY).unlink(missing_ok=True)
     for file in (schedule, run.policy):
@@ -160,6 +171,8 @@ def begin(run: Run, arguments: Sequence[str], schedule: Schedule | None, start: 
     runlog.log_environment(arguments, run.images.training.images.device)
     run.board.command_line(shlex.join(arguments))
     log.info("Seed %d, training in %s", run.trainer.seed, "bfloat16" if run.trainer.bfloat16 else "float32")
+    if run.processes.count > 1:
+        log.info("Training by %d processes, which share every batch", run.processes.count)
     log_images(run.images)
     if start:
         log.info("Resuming at epoch %d", start)
@@ -181,7 +194,7 @@ def train_epochs(run: Run, start: int, best: Best) -> tuple[Best, list[EpochResu
 
     Where quantization begins, the best epoch so far is forgotten: its network is another one.
     """
-    results, console = [], Console()
+    results, console = [], Console(quiet=not run.processes.is_main)
     for epoch in range(start, run.options.epochs):
         if run.policy is not None and epoch == run.policy.start_epoch:
             log.info("Training with quantization from here on (%s)", run.policy.path)
@@ -191,7 +204,7 @@ def train_epochs(run: Run, start: int, best: Best) -> tuple[Best, list[EpochResu
             best = NONE_YET
         with EpochProgress(epoch, run.options.epochs, run.options.print_freq, console) as progress:
             result = run.trainer.train_epoch(epoch, lambda step, show=progress: report(run, step, show))
-        validation = judge(run, run.trainer.model, run.images.validation)
+        validation = judge(run, run.trainer.model, run.images.validation, run.processes)
         run.trainer.scheduler.on_validation_end(epoch, validation.loss, validation.top1)
         best = Best(epoch, validation.top1) if validation.top1 >= best.top1 else best
         save_epoch(run, epoch, validation.top1, best)
@@ -200,9 +213,11 @@ def train_epochs(run: Run, start: int, best: Best) -> tuple[Best, list[EpochResu
     return best, results
 
 
-def judge(run: Run, model: nn.Module, image_set: ImageSet) -> Evaluation:
-    """Run `image_set` through a network in float mode."""
-    return evaluate(model, image_set, run.options.batch_size, run.trainer.normalize, simulate=False)
+def judge(run: Run, model: nn.Module, image_set: ImageSet, processes: Processes) -> Evaluation:
+    """Run `image_set` through a network in float mode; each of the processes takes its share."""
+    mine = image_set.select(processes.share(len(image_set)))
+    result = evaluate(model, mine, run.options.batch_size, run.trainer.normalize, simulate=False)
+    return gather(result, image_set.labels, processes)
 
 
 def report(run: Run, step: loop.Step, progress: EpochProgress) -> None:
@@ -217,6 +232,8 @@ def save_epoch(run: Run, epoch: int, top1: float, best: Best) -> None:
 
     The best one holds the network as it is to be quantized, the last one as it is to be trained further.
     """
+    if not run.processes.is_main:
+        return
     trainer, arch = run.trainer, run.options.arch
     extras = {"current_top1": top1, "best_top1": best.top1, "best_epoch": best.epoch, "run": run.settings}
     if best.epoch == epoch:
@@ -251,14 +268,16 @@ def log_scores(result: Evaluation) -> None:
 
 
 def finish(run: Run, best: Best, results: list[EpochResult]) -> None:
-    """Test the best weights and write the summary."""
+    """Test the best weights and write the summary, which the main process does alone."""
+    if not run.processes.is_main:
+        return
     path = run.directory / BEST
     model = construction.build_model(run.options, run.images.test.images.device)
     checkpoint.load_weights(model, checkpoint.load(path), run.options.arch)
     run.trainer.scheduler.quantize_like(model, best.epoch)
     if run.policy is not None and best.epoch >= run.policy.start_epoch:
         run.options.device.start_qat(model, run.policy)
-    test = judge(run, model, run.images.test)
+    test = judge(run, model, run.images.test, ALONE)
     log.info("--- test of the best weights (epoch %d)", best.epoch)
     log_scores(test)
     if run.options.confusion:

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+import processes
 from distiller.settings import Settings
 
 INPUT = ""
@@ -37,8 +38,10 @@ class Range:
     weight: float = 0.0
 
     def update(self, values: Tensor, decay: float) -> None:
-        """Let in the values of another batch."""
-        low, high = (float(end) for end in values.detach().float().aminmax())
+        """Let in the values of another batch, of which every process has a share."""
+        low, high = values.detach().float().aminmax()
+        ends = processes.reduce(torch.stack([-low, high]), torch.distributed.ReduceOp.MAX)
+        low, high = float(-ends[0]), float(ends[1])
         self.low += (1 - decay) * (low - self.low)
         self.high += (1 - decay) * (high - self.high)
         self.weight += (1 - decay) * (1 - self.weight)

@@ -279,13 +279,17 @@ def test_reset_optimizer_starts_at_epoch_0_in_a_new_directory(call, tmp_path):
     assert run_directory(tmp_path) != first
 
 
-def test_interrupt_ends_with_one_line_and_an_intact_checkpoint(tiny_data, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "status", "what"),
+    [(signal.SIGINT, 130, "\ntrain.py: interrupted"), (signal.SIGTERM, 143, "train.py: terminated")],
+)
+def test_a_signal_ends_with_one_line_and_an_intact_checkpoint(tiny_data, tmp_path, number, status, what):
     process = start_process(tiny_data, tmp_path)
     wait_for_checkpoint(process, tmp_path / "logs")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert errors == "\ntrain.py: interrupted; --resume-from continues after the last finished epoch\n"
+    assert process.returncode == status
+    assert errors == f"{what}; --resume-from continues after the last finished epoch\n"
     assert checkpoint.load(run_directory(tmp_path) / "checkpoint.pth.tar").epoch >= 0
 
 

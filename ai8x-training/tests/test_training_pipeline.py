@@ -12,6 +12,7 @@ import ai8x
 import pipeline
 from datasets import ImageSet
 from pipeline import Augmentation
+from processes import ALONE
 
 HALF_SCALE = partial(ai8x.normalize_float, unit=255)
 
@@ -69,7 +70,7 @@ def test_all_shifts_and_both_mirrorings_occur():
 @given(seed=st.integers(0, 2**31), height=st.integers(1, 9), width=st.integers(1, 9), side=st.integers(1, 12))
 def test_erased_is_a_square_around_a_pixel_cut_off_at_the_border_in_all_channels(seed, height, width, side):
     images = torch.full((20, 3, height, width), 7, dtype=torch.uint8)
-    result = pipeline.erase(images, side, torch.Generator().manual_seed(seed)).numpy()
+    result = pipeline.augment(images, Augmentation(0, False, side), torch.Generator().manual_seed(seed)).numpy()
     squares = {
         (*range(max(0, top), min(height, top + side)), -1, *range(max(0, left), min(width, left + side)))
         for top in range(-(side // 2), height - side // 2)
@@ -91,7 +92,7 @@ def test_erased_squares_lie_everywhere():
 
 
 def epoch_of(images: ImageSet, seed: int, epoch: int) -> list[torch.Tensor]:
-    batches = list(pipeline.training_batches(images, Augmentation(2, True, 3), 4, seed, epoch))
+    batches = list(pipeline.training_batches(images, Augmentation(2, True, 3), 4, seed, epoch, ALONE))
     return [torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches])]
 
 
@@ -106,14 +107,14 @@ def test_an_epoch_repeats_with_the_same_seed_and_differs_with_another_seed_or_ep
 
 
 def test_an_epoch_shows_every_image_once_and_keeps_the_smaller_last_batch():
-    batches = list(pipeline.training_batches(numbered(10), Augmentation(0, False), 4, 0, 0))
+    batches = list(pipeline.training_batches(numbered(10), Augmentation(0, False), 4, 0, 0, ALONE))
     assert [len(labels) for _, labels in batches] == [4, 4, 2]
     assert sorted(torch.cat([labels for _, labels in batches]).tolist()) == list(range(10))
 
 
 def test_images_stay_with_their_labels():
     images = numbered(100)
-    for batch, labels in pipeline.training_batches(images, Augmentation(0, False), 7, 0, 0):
+    for batch, labels in pipeline.training_batches(images, Augmentation(0, False), 7, 0, 0, ALONE):
         assert torch.equal(batch, images.images[labels])
 
 
