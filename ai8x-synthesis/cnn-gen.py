@@ -10,7 +10,7 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read by numpy: for these sizes, threads double the run time
 
-from izer import listing, output, pipeline
+from izer import estimate, listing, output, pipeline
 from izer.device import DEVICES
 from izer.emit import blocklevel, rtlsim
 from izer.emit.cmsisnn import buffer_listing
@@ -94,6 +94,8 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
                          help="quantized checkpoint, from ai84ize.py")
     network.add_argument("--check", action="store_true",
                          help="only check the rules of the device, and write nothing; works without a checkpoint too")
+    network.add_argument("--estimate", action="store_true",
+                         help="only print clocks, time and energy of every layer, as --check does without a checkpoint")
     network.add_argument("--sample-input", type=Path, metavar="FILE",
                          help="sample, a NumPy file of integers [C, H, W] (default: samples/sample_DATASET.npy)")
     network.add_argument("--seed", type=int, metavar="N",
@@ -201,12 +203,17 @@ def is_given(options: argparse.Namespace, name: str) -> bool:
     return getattr(options, name) is not None and getattr(options, name) is not False
 
 
+def is_dry(options: argparse.Namespace) -> bool:
+    """Whether no program is written, so that neither weights nor a name for it are needed."""
+    return bool(options.check or options.estimate)
+
+
 def contradiction(options: argparse.Namespace) -> str:
     """What is wrong with options that are right one by one; empty if nothing is."""
     needed = ("prefix", "test_dir")
     missing = [f"--{name.replace('_', '-')}" for name in needed if getattr(options, name) is None]
-    if missing and not options.check:
-        return f"the following arguments are required, except with --check: {', '.join(missing)}"
+    if missing and not is_dry(options):
+        return f"the following arguments are required, except with --check and --estimate: {', '.join(missing)}"
     for name in LATER:
         if getattr(options, name.removeprefix("--").replace("-", "_")):
             return f"{name}: input through a FIFO, and programs for the RISC-V core, are not generated yet"
@@ -214,7 +221,7 @@ def contradiction(options: argparse.Namespace) -> str:
     for name in (name for device, names in ONLY.items() if device != options.device for name in names):
         if is_given(options, name):
             return f"--{name.replace('_', '-')} does not exist for {target.device.name}"
-    if not target.block_level and is_block_level(options) and not options.check:
+    if not target.block_level and is_block_level(options) and not is_dry(options):
         return f"there are no block-level tests for {target.device.name}: add --top-level or --embedded-code"
     for name in DEMO_OPTIONS:
         if is_given(options, name) and not options.embedded_code:
@@ -275,7 +282,7 @@ def request(options: argparse.Namespace) -> pipeline.Request:
         device = device.at(options.apb_base)
     return pipeline.Request(device, options.config_file, options.checkpoint_file, options.sample_input,
                             options.fc_layer, options.input_offset, options.stop_after, options.overwrite_ok,
-                            options.no_error_stop, options.no_bias, options.seed, options.fixed_input, options.check,
+                            options.no_error_stop, options.no_bias, options.seed, options.fixed_input, is_dry(options),
                             program_options(options), options.cmsis_software_nn,
                             not options.no_deduplicate_weights)  # fmt: skip
 
@@ -289,15 +296,17 @@ def checked_model(options: argparse.Namespace) -> pipeline.Model:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Check the rules of the device, and say so if all hold."""
+    """Check the rules of the device, and say so if all hold; print the estimate where it is wanted."""
     model = checked_model(options)
     if options.verbose:
         print(kernel_map(model.device, model.network, model.placement))
-    if options.checkpoint_file is None and options.seed is None:
+    if not model.weights.trained:
         print(f"{options.config_file}: checked without a checkpoint: channels are counted from the maps, "
               f"{model.network.layers[-1].out_channels} in the last layer")
     rules = pipeline.device_rules(request(options))
     print(f"{options.config_file}: all {len(rules)} rules of {model.device.name} hold")
+    if options.estimate:
+        print(estimate.table(estimate.estimate(model)), end="")
 
 
 def generated_files(
@@ -370,7 +379,7 @@ def main(arguments: list[str]) -> int:
     """Run the program; returns the exit status."""
     options = parse(arguments)
     try:
-        if options.check:
+        if is_dry(options):
             check(options)
             return 0
         generate(options, " ".join(shlex.join(["cnn-gen.py", *arguments]).split()))  # one line, for comments

@@ -38,6 +38,7 @@ def _functions() -> ctypes.CDLL:
         "chip_read_many": (ctypes.c_int32, [chip, ctypes.c_size_t, words, words]),
         "chip_irq": (ctypes.c_int32, [chip]),
         "chip_cycles": (ctypes.c_uint64, [chip]),
+        "chip_layer_cycles": (ctypes.c_uint64, [chip, u32]),
         "chip_total_cycles": (ctypes.c_uint64, [chip]),
         "chip_last_fault": (ctypes.POINTER(_Fault), [chip]),
     }
@@ -111,11 +112,14 @@ class Chip:
     def cycles(self) -> int:
         """Accelerator clocks of the last completed run, an estimate.
 
-        AI84: one clock per mask and output pixel, two per padded input pixel, one per pooling read (AI84 hardware
-        reference, appendix D). For the documented CIFAR-10 network this is 85,152, which is 0.6 % less than the 85,664
-        clocks of the RTL simulation. AI85: the latency model of the AI85 hardware reference, 14.1.
+        AI85: the latency model of the AI85 hardware reference, 14.1. AI84: the same, fitted to the times that are
+        documented (AI84 hardware reference, appendix D); docs/estimate.md has its errors.
         """
         return int(self._c.chip_cycles(self._chip))
+
+    def layer_cycles(self, layer: int) -> int:
+        """Of these, the clocks of a layer, from 0; 0 before the first run has completed, and for layers above 31."""
+        return int(self._c.chip_layer_cycles(self._chip, layer))
 
     def total_cycles(self) -> int:
         """Accelerator clocks of all completed runs together."""

@@ -58,6 +58,11 @@ uint64_t chip_cycles(const struct chip *chip)
     return chip->cycles;
 }
 
+uint64_t chip_layer_cycles(const struct chip *chip, uint32_t layer)
+{
+    return chip->cycles && layer < MAX_LAYERS ? chip->layer_cycles[layer] : 0;
+}
+
 uint64_t chip_total_cycles(const struct chip *chip)
 {
     return chip->total_cycles;

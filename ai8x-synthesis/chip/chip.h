@@ -50,8 +50,10 @@ int32_t chip_read_many(struct chip *chip, size_t count, const uint32_t *addresse
  * CTL. */
 int32_t chip_irq(struct chip *chip);
 
-/* Estimated accelerator clocks, see cycles.c: of the last run whose completion was seen, and of all such runs. */
+/* Estimated accelerator clocks, see cycles.c: of the last run whose completion was seen, of a layer (from 0) of the last
+ * started run, 0 before the first has completed, and of all completed runs. */
 uint64_t chip_cycles(const struct chip *chip);
+uint64_t chip_layer_cycles(const struct chip *chip, uint32_t layer);
 uint64_t chip_total_cycles(const struct chip *chip);
 
 const struct chip_fault *chip_last_fault(const struct chip *chip);

@@ -64,6 +64,7 @@ struct chip {
     uint32_t master, participants; /* of the last run; participants: bit g for group g */
     uint32_t running, polls;
     uint64_t run_cycles; /* of the run in progress */
+    uint64_t layer_cycles[MAX_LAYERS]; /* of the layers of that run, or of the last one */
     uint64_t cycles, total_cycles;
 };
 

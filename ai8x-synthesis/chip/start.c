@@ -79,7 +79,8 @@ static int32_t run(struct chip *chip, uint32_t master, uint32_t groups)
 
         if (chip->device->decode(chip, &layer) || run_layer(chip, &layer))
             return chip->fault.code;
-        chip->run_cycles += chip->device->cycles(&layer);
+        chip->layer_cycles[l] = chip->device->cycles(&layer);
+        chip->run_cycles += chip->layer_cycles[l];
     }
     return CHIP_OK;
 }

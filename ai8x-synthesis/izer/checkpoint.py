@@ -45,6 +45,11 @@ class Checkpoint:
     convolutions: tuple[LayerWeights, ...]
     fc: LayerWeights | None
 
+    @property
+    def trained(self) -> bool:
+        """Whether there are weights: those of a network that is only described are all 0."""
+        return any(layer.weight.any() for layer in self.convolutions)
+
 
 def state_dict(content: Mapping[str, Any], path: Path) -> dict[str, NDArray[Any]]:
     """The tensors of a checkpoint by name, in order, without the prefixes of parallel training.

@@ -15,6 +15,7 @@ from .device import Device
 from .emit import blocklevel, cmsisnn, ctext, embedded, layerfiles, max78000, rtlsim
 from .emit.demofolder import PLAIN, Ending, Names
 from .errors import IzerError, RuleError, Violation
+from .latency import Clocks
 from .network import Network, build_network
 from .operations import CopyKernels, CopyPacked, Program
 from .placement import Choices, Placement
@@ -84,9 +85,14 @@ class Model:
         return TARGETS[self.device.number]
 
     @property
+    def layer_clocks(self) -> tuple[Clocks, ...]:
+        """Estimated accelerator clocks of every layer, by what it does."""
+        return self.target.clocks(self.device, self.network, self.placement)
+
+    @property
     def clocks(self) -> tuple[int, ...]:
         """Estimated accelerator clocks of every layer."""
-        return self.target.clocks(self.device, self.network, self.placement)
+        return tuple(layer.total for layer in self.layer_clocks)
 
     @property
     def scores(self) -> NDArray[np.int16] | None:
@@ -107,7 +113,8 @@ def build_model(request: Request) -> Model:
     net = build_network(description, weights, sample.data.shape, builder, _layer_count(request, description),
                         request.fc_layer)  # fmt: skip
     net = _without_bias(net, request.no_bias)
-    placed = target.place(request.device, description, net, Choices(request.input_offset, request.deduplicate))
+    choices = Choices(request.input_offset, request.deduplicate and weights.trained)
+    placed = target.place(request.device, description, net, choices)
     subject = rules.Subject(description, request.device, weights, request.fc_layer, net, placed, sample.data)
     waived = _waived(request)
     violations = rules.check(subject, device_rules(request), waived)

@@ -36,6 +36,7 @@ from .device import AI84, AI85, Device
 from .emit.rtlsim import POWER_UP84, power_up85
 from .errors import Violation
 from .grammars import AI84_KEYS, AI85_KEYS, Grammar
+from .latency import Clocks
 from .network import LayerBuilder, Network
 from .operations import CopyKernels, CopyPacked, Program, Section
 from .placement import Choices, Placement
@@ -84,7 +85,7 @@ class Target:
     kernel_stores: Callable[[Device, Network, Placement], Iterator[CopyKernels] | Iterator[CopyPacked]]
     power_up: Callable[[tuple[int, ...]], tuple[str, ...]]
     lower: Callable[..., Program]
-    clocks: Callable[[Device, Network, Placement], tuple[int, ...]]
+    clocks: Callable[[Device, Network, Placement], tuple[Clocks, ...]]
     layer_checks: Callable[[Device, Network, Placement, Iterable[LayerValues]], tuple[Section, ...]]
     verify: Callable[[Device, Network, NDArray[np.int8], Program], list[Violation]]
 

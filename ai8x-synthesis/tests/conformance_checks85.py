@@ -84,7 +84,7 @@ def _run(run: CopyPacked) -> list[int]:
 def clocks(folder: Path) -> list[str]:
     """The estimated clocks of every layer."""
     model, expected = model85_of(folder), json.loads((folder / "latency.json").read_text())
-    found = latency.layer_clocks(model.device, model.network, model.placement)
+    found = [layer.total for layer in latency.layer_clocks(model.device, model.network, model.placement)]
     return _unequal("clocks", [model.device.startup_clocks, *found], [clocks for _, clocks, *_ in expected["layers"]])
 
 

@@ -53,7 +53,7 @@ def test_without_check_the_place_of_the_output_is_required(tmp_path):
     command = [sys.executable, ROOT / "cnn-gen.py", "--config-file", CASES / "valid" / "pad0_relu" / "network.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
-    assert "required, except with --check: --prefix, --test-dir" in done.stderr
+    assert "required, except with --check and --estimate: --prefix, --test-dir" in done.stderr
 
 
 def test_nothing_is_written(tmp_path: Path):

@@ -303,7 +303,7 @@ def test_the_cycle_counter_includes_two_clocks_per_accelerator_clock(elf: Path):
         for address, value in setup(network) + start(network.groups)[:-1]:
             chip.write32(address, value)
         before = mcu.instructions
-        microseconds, clocks = mcu.call("run_chip"), 28 * 28 * 60 + 2 * 30 * 30
+        microseconds, clocks = mcu.call("run_chip"), 28 * 28 * 60 + 2 * 30 * 3 + 28 * (3 + 3 + 27 * 2 + 2)
         assert chip.cycles() == clocks
         assert 2 * clocks // 100 <= microseconds <= (2 * clocks + mcu.instructions - before) // 100
 

@@ -1,18 +1,24 @@
-"""How long the accelerator runs, as the chip model estimates it (AI84 hardware reference, appendix D)."""
+"""How long the accelerator runs, as the chip model estimates it.
+
+For AI84 only four times are documented (AI84 hardware reference, appendix D). The formulas for its successor fit them,
+if a pooled pixel takes two clocks more than there: docs/estimate.md compares them with other formulas.
+"""
 
 from ..device import Device
+from ..latency import Clocks, Fetch, convolution
 from ..network import Layer, Network
-from ..placement import LayerPlace, Placement
+from ..placement import Placement
+
+PADDING = 2  # clocks for a pixel of the padding, and for one of the image without pooling
+POOLED = 3  # clocks for a pooled pixel beside one for each pixel of its window
 
 
-def _clocks(layer: Layer, place: LayerPlace) -> int:
-    """One clock per mask and output pixel, two per padded input pixel, one per pixel that pooling reads."""
-    outputs = layer.out_height * layer.out_width
-    inputs = (layer.pooled_height + 2 * layer.pad_rows) * (layer.pooled_width + 2 * layer.pad_columns)
-    reads = layer.pooled_height * layer.pooled_width * layer.pool_size**2
-    return outputs * place.kernel_count + 2 * inputs + reads
-
-
-def layer_clocks(device: Device, network: Network, placement: Placement) -> tuple[int, ...]:
+def layer_clocks(device: Device, network: Network, placement: Placement) -> tuple[Clocks, ...]:
     """Accelerator clocks of every layer."""
-    return tuple(_clocks(layer, place) for layer, place in zip(network.layers, placement.layers, strict=True))
+    pairs = zip(network.layers, placement.layers, strict=True)
+    return tuple(convolution(layer, _fetch(layer), 1, place.kernel_count) for layer, place in pairs)
+
+
+def _fetch(layer: Layer) -> Fetch:
+    window = layer.window[0] * layer.window[1]
+    return Fetch(PADDING, window + POOLED if window > 1 else PADDING, PADDING)
