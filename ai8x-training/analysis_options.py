@@ -3,6 +3,7 @@
 import argparse
 
 SUMMARIES = ("model", "compute", "sparsity", "png")
+NEED_WEIGHTS = ("--sense", "--activation-stats")
 
 
 def add_to(group: argparse._ArgumentGroup) -> None:
@@ -15,18 +16,48 @@ def add_to(group: argparse._ArgumentGroup) -> None:
         metavar="KIND",
         help="print the layers (model), their cost (compute), their zeros (sparsity), or draw them (png)",
     )
+    only.add_argument(
+        "--sense",
+        choices=("element", "filter", "channel"),
+        help="remove the smallest elements, filters or input channels of one layer after the other, and evaluate what "
+        "is left on the validation images: table and picture",
+    )
+    only.add_argument(
+        "--activation-stats",
+        "--act-stats",
+        nargs="?",
+        const="valid",
+        choices=("train", "valid", "test"),
+        metavar="PHASE",
+        help="statistics and histograms of what each layer gives for the train, valid or test images [valid]; with -8 "
+        "of the device's integers",
+    )
+    group.add_argument(
+        "--sense-range",
+        nargs=3,
+        type=float,
+        default=(0.0, 0.95, 0.05),
+        metavar=("FROM", "TO", "STEP"),
+        help="with --sense: the shares that are removed, without TO [0 0.95 0.05]",
+    )
 
 
 def chosen(options: argparse.Namespace) -> str:
     """The option that asks for an analysis; empty where there is none."""
-    return "--summary" if options.summary else ""
+    given = {"--summary": options.summary, "--sense": options.sense, "--activation-stats": options.activation_stats}
+    return next((name for name, value in given.items() if value), "")
 
 
 def check_combination(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Exit with status 2 for options that do not go with an analysis."""
+    start, end, step = options.sense_range
+    if not (0 <= start < end <= 1 and step > 0):
+        parser.error("--sense-range needs 0 <= FROM < TO <= 1 and STEP > 0")
     if not (name := chosen(options)):
         return
     others = {"--evaluate": options.evaluate, "--check": options.check, "--resume-from": options.resume_from}
     for other, given in others.items():
         if given:
             parser.error(f"{name} and {other} exclude each other")
+    if name in NEED_WEIGHTS and options.exp_load_weights_from is None:
+        parser.error(f"{name} needs --exp-load-weights-from FILE")

@@ -236,7 +236,8 @@ def add_evaluation_options(group: argparse._ArgumentGroup) -> None:
         "--8-bit-mode",
         dest="simulate",
         action="store_true",
-        help="with --evaluate: compute with the integers of the device, on weights that ai84ize.py wrote",
+        help="with --evaluate or --activation-stats: compute with the integers of the device, on weights that "
+        "ai84ize.py wrote",
     )
     group.add_argument(
         "--check", action="store_true", help="only check that the untrained network fits the device, and print it"
@@ -273,7 +274,6 @@ def add_output_options(group: argparse._ArgumentGroup) -> None:
 def check_combination(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Exit with status 2 for options that do not go together."""
     evaluating = {
-        "-8": options.simulate,
         "--truncate-testset": options.truncate_testset,
         "--json": options.json,
         "--save-scores": options.save_scores,
@@ -282,6 +282,8 @@ def check_combination(parser: argparse.ArgumentParser, options: argparse.Namespa
     for name, given in evaluating.items():
         if given and not options.evaluate:
             parser.error(f"{name} needs --evaluate")
+    if options.simulate and not (options.evaluate or options.activation_stats):
+        parser.error("-8 needs --evaluate or --activation-stats")
     if options.save_sample is not None and not options.simulate:
         parser.error("--save-sample needs -8: the sample holds the device's integers")
     if options.evaluate and options.exp_load_weights_from is None:

@@ -3,11 +3,20 @@
 import argparse
 from collections.abc import Sequence
 
-from analysis import summary
+import analysis_options
+from analysis.activations import report_activations
+from analysis.sensitivity import measure_sensitivity
+from analysis.summary import summarize
 
 __all__ = ["run"]
+
+ANALYSES = {
+    "--summary": summarize,
+    "--sense": measure_sensitivity,
+    "--activation-stats": report_activations,
+}
 
 
 def run(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     """Do the analysis that the options ask for; UserError, before anything is written, when that is not possible."""
-    summary.summarize(options, arguments)
+    ANALYSES[analysis_options.chosen(options)](options, arguments)

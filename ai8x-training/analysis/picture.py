@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from analysis.layers import INPUT, LayerInfo, times
-from analysis.plots import new_figure, save_figure
+from analysis.outputs import new_figure, save_figure
 
 ROW, BOX, WIDTH = 1.0, 0.62, 4.6
 """Distance of two layers, height and width of a box, in inches."""

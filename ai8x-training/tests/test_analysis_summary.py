@@ -109,14 +109,14 @@ def test_sparsity_counts_elements_kernels_filters_and_channels(call, tmp_path):
     model = ai84net.ai84netextrasmall(num_channels=1)
     weight = model.conv2.conv2d.weight.data
     weight[0] = 0  # 1 of 8 filters
-    weight[:, 3] = 0  # 1 of 8 channels; 15 of 64 kernels
-    weight[1, 0, 0, 0] = 0  # 136 of 576 elements
+    weight[:, 3:5] = 0  # 2 of 8 channels; 22 of 64 kernels
+    weight[1, 0, 0, 0] = 0  # 199 of 576 elements
     checkpoint.save(tmp_path / "net.pth.tar", model, "ai84netextrasmall", 0, None, {}, {})
     status, output, _ = call(*NETWORK, "--summary", "sparsity", "--exp-load-weights-from", tmp_path / "net.pth.tar")
     assert status == 0
     (row,) = (line.split() for line in output.splitlines() if line.startswith("conv2.conv2d.weight"))
-    assert row[1:12] == ["8x8x3x3", "576", "440", "23.44", "%", "12.50", "%", "12.50", "%", "23.61", "%"]
-    assert "136 of 2,504 weights are 0: 5.43 %" in output
+    assert row[1:12] == ["8x8x3x3", "576", "377", "34.38", "%", "12.50", "%", "25.00", "%", "34.55", "%"]
+    assert "199 of 2,504 weights are 0: 7.95 %" in output
 
 
 @pytest.mark.parametrize(

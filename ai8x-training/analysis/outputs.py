@@ -1,5 +1,7 @@
-"""How the analyses make pictures."""
+"""How the analyses make pictures and tables."""
 
+import csv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,3 +21,11 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG file, whose bytes depend on nothing but what is drawn and the version of matplotlib."""
     with replacing(path) as scratch:
         figure.savefig(scratch, format="png", metadata={"Software": None})
+
+
+def write_csv(path: Path, headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table with a line of names."""
+    with replacing(path) as scratch, scratch.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(headers)
+        writer.writerows(rows)
