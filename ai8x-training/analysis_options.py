@@ -2,6 +2,8 @@
 
 import argparse
 
+from converters import positive, positive_number
+
 SUMMARIES = ("model", "compute", "sparsity", "png")
 NEED_WEIGHTS = ("--sense", "--activation-stats")
 
@@ -32,6 +34,11 @@ def add_to(group: argparse._ArgumentGroup) -> None:
         help="statistics and histograms of what each layer gives for the train, valid or test images [valid]; with -8 "
         "of the device's integers",
     )
+    only.add_argument(
+        "--lr-range-test",
+        action="store_true",
+        help="train some steps with a growing learning rate, and draw the loss: what --lr suits",
+    )
     group.add_argument(
         "--sense-range",
         nargs=3,
@@ -40,11 +47,27 @@ def add_to(group: argparse._ArgumentGroup) -> None:
         metavar=("FROM", "TO", "STEP"),
         help="with --sense: the shares that are removed, without TO [0 0.95 0.05]",
     )
+    group.add_argument(
+        "--lr-range",
+        nargs=2,
+        type=positive_number,
+        default=(1e-5, 10.0),
+        metavar=("FROM", "TO"),
+        help="with --lr-range-test: the first and the last learning rate [1e-5 10]",
+    )
+    group.add_argument(
+        "--lr-steps", type=positive, default=200, metavar="N", help="with --lr-range-test: the number of steps [200]"
+    )
 
 
 def chosen(options: argparse.Namespace) -> str:
     """The option that asks for an analysis; empty where there is none."""
-    given = {"--summary": options.summary, "--sense": options.sense, "--activation-stats": options.activation_stats}
+    given = {
+        "--summary": options.summary,
+        "--sense": options.sense,
+        "--activation-stats": options.activation_stats,
+        "--lr-range-test": options.lr_range_test,
+    }
     return next((name for name, value in given.items() if value), "")
 
 
@@ -53,6 +76,8 @@ def check_combination(parser: argparse.ArgumentParser, options: argparse.Namespa
     start, end, step = options.sense_range
     if not (0 <= start < end <= 1 and step > 0):
         parser.error("--sense-range needs 0 <= FROM < TO <= 1 and STEP > 0")
+    if options.lr_range[0] >= options.lr_range[1]:
+        parser.error("--lr-range needs FROM < TO")
     if not (name := chosen(options)):
         return
     others = {"--evaluate": options.evaluate, "--check": options.check, "--resume-from": options.resume_from}

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 import figures
+from analysis.layers import LayerInfo
 from evaluation import Evaluation
 from loop import Step
 
@@ -32,6 +33,29 @@ class Board:
         """The command line, as text."""
         if self.writer is not None:
             self.writer.add_text("Command line", text, 0)
+
+    def graph(self, layers: Sequence[LayerInfo]) -> None:
+        """The layers, what each does, and which reads which."""
+        if self.writer is not None:
+            from analysis.graph import graph_of
+
+            self.writer.file_writer.add_onnx_graph(graph_of(layers))
+
+    def images(self, images: Tensor) -> None:
+        """Training images, uint8 [N, C, H, W]; none where they are not grey (C = 1) or colour (C = 3) pictures."""
+        if self.writer is not None and images.shape[1] in (1, 3) and images.shape[3] > 1:
+            self.writer.add_images("Training/Images", images.cpu(), 0)
+
+    def weights(self, model: nn.Module, epoch: int, histograms: bool) -> None:
+        """How many weights are 0, in percent; with `histograms` how they are distributed."""
+        weights = {name: value.detach() for name, value in model.named_parameters() if value.ndim > 1}
+        values = sum(value.numel() for value in weights.values())
+        zeros = {name: value.numel() - int(value.count_nonzero()) for name, value in weights.items()}
+        shares = {f"sparsity/weights/{name}": 100 * zeros[name] / weights[name].numel() for name in weights}
+        self.scalars(shares | {"sparsity/weights/total": 100 * sum(zeros.values()) / values}, epoch)
+        if self.writer is not None and histograms:
+            for name, value in weights.items():
+                self.writer.add_histogram(name.replace(".", "/"), value.float().cpu(), epoch)
 
     def training(self, step: Step) -> None:
         """The state of an epoch after a batch."""

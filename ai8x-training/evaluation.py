@@ -1,5 +1,6 @@
 """Accuracy, loss and confusion of a network on a set of images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,6 +58,11 @@ class Evaluation:
         """Counts by true class (row) and predicted class (column), int64 [classes, classes]."""
         classes = self.scores.shape[1]
         return torch.bincount(self.labels * classes + self.predictions, minlength=classes**2).view(classes, classes)
+
+    def class_top1(self, classes: Sequence[str]) -> dict[str, float | None]:
+        """Accuracy in percent for the images of each class, by its name; None where there are none."""
+        counts = zip(classes, self.confusion.diagonal().tolist(), self.confusion.sum(1).tolist(), strict=True)
+        return {name: 100 * right / images if images else None for name, right, images in counts}
 
 
 @torch.inference_mode()

@@ -268,6 +268,10 @@ def add_output_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "-o", "--out-dir", type=Path, default=Path("logs"), metavar="DIR", help="where log directories go [logs]"
     )
+    group.add_argument("--per-class", action="store_true", help="accuracy of each class of the test set, to the log")
+    group.add_argument(
+        "--param-hist", action="store_true", help="histograms of the weights after every epoch, to TensorBoard"
+    )
     group.add_argument("--no-tensorboard", action="store_true", help="write no TensorBoard events")
 
 

@@ -42,8 +42,11 @@ def report(options: argparse.Namespace, result: Evaluation) -> None:
         "Test: %d images, %s", len(result.labels), "exact 8-bit arithmetic" if options.simulate else "float arithmetic"
     )
     log.info("==> Top1: %.3f    Top5: %.3f    Loss: %.3f", result.top1, result.top5, result.loss)
+    classes = construction.data_set(options).classes
+    if options.per_class:
+        log.info("==> Classes:\n%s", figures.per_class_text(result.confusion, classes))
     if options.confusion:
-        log.info("==> Confusion:\n%s", figures.confusion_text(result.confusion, construction.data_set(options).classes))
+        log.info("==> Confusion:\n%s", figures.confusion_text(result.confusion, classes))
     if options.save_scores is not None:
         save_array(options.save_scores, result.scores.numpy())
     if options.json is not None:
@@ -62,6 +65,7 @@ def summary(options: argparse.Namespace, result: Evaluation) -> dict[str, Any]:
         "top1": result.top1,
         "top5": result.top5,
         "loss": result.loss,
+        "class_top1": result.class_top1(construction.data_set(options).classes),
     }
 
 

@@ -22,6 +22,7 @@ import pipeline
 import qat
 import resuming
 import runlog
+from analysis.layers import layers_of
 from board import Board
 from construction import Images
 from datasets import ImageSet
@@ -38,6 +39,9 @@ from qat import Policy
 from resuming import BEST, LAST, SUMMARY, Start
 
 log = logging.getLogger(__name__)
+
+SHOWN_IMAGES = 32
+"""How many training images TensorBoard is shown."""
 
 @dataclass(frozen=True)
 class Best:
@@ -170,6 +174,7 @@ def begin(run: Run, arguments: Sequence[str], schedule: Schedule | None, start: 
     log.info("Log directory: %s", run.directory)
     runlog.log_environment(arguments, run.images.training.images.device)
     run.board.command_line(shlex.join(arguments))
+    draw_beginning(run)
     log.info("Seed %d, training in %s", run.trainer.seed, "bfloat16" if run.trainer.bfloat16 else "float32")
     if run.processes.count > 1:
         log.info("Training by %d processes, which share every batch", run.processes.count)
@@ -179,6 +184,14 @@ def begin(run: Run, arguments: Sequence[str], schedule: Schedule | None, start: 
     if run.policy is not None and run.policy.start_epoch >= run.options.epochs:
         log.warning("%s: quantization would begin in epoch %d, but the run has %d epochs: it will not be trained with",
                     run.policy.path, run.policy.start_epoch, run.options.epochs)  # fmt: skip
+
+
+def draw_beginning(run: Run) -> None:
+    """Show TensorBoard the network and some training images, varied as in training."""
+    trainer = run.trainer
+    run.board.graph(layers_of(trainer.model, construction.data_set(run.options).input))
+    some = trainer.training_set.select(slice(0, SHOWN_IMAGES)).images
+    run.board.images(pipeline.augment(some, trainer.augmentation, torch.Generator().manual_seed(0)))
 
 
 def log_images(images: Images) -> None:
@@ -260,6 +273,7 @@ def log_epoch(run: Run, epoch: int, result: EpochResult, validation: Evaluation,
     nonzero = sum(int(parameter.count_nonzero()) for parameter in run.trainer.model.parameters())
     log.info("==> Best [Top1: %.3f   Params: %d on epoch: %d]", best.top1, nonzero, best.epoch)
     run.board.validation(validation, epoch)
+    run.board.weights(run.trainer.model, epoch, run.options.param_hist)
 
 
 def log_scores(result: Evaluation) -> None:
@@ -280,6 +294,9 @@ def finish(run: Run, best: Best, results: list[EpochResult]) -> None:
     test = judge(run, model, run.images.test, ALONE)
     log.info("--- test of the best weights (epoch %d)", best.epoch)
     log_scores(test)
+    if run.options.per_class:
+        classes = construction.data_set(run.options).classes
+        log.info("==> Classes:\n%s", figures.per_class_text(test.confusion, classes))
     if run.options.confusion:
         save_confusion(run, test, best.epoch)
     write_json(run.directory / SUMMARY, summary(run, best, results, test))
@@ -307,6 +324,7 @@ def summary(run: Run, best: Best, results: list[EpochResult], test: Evaluation) 
         "test_correct": test.correct,
         "test_images": len(test.labels),
         "test_loss": test.loss,
+        "test_class_top1": test.class_top1(construction.data_set(run.options).classes),
         "best": str(run.directory / BEST),
         "checkpoint": str(run.directory / LAST),
     } | speed(results)

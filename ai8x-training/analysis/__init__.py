@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import analysis_options
 from analysis.activations import report_activations
+from analysis.ratetest import find_learning_rate
 from analysis.sensitivity import measure_sensitivity
 from analysis.summary import summarize
 
@@ -14,6 +15,7 @@ ANALYSES = {
     "--summary": summarize,
     "--sense": measure_sensitivity,
     "--activation-stats": report_activations,
+    "--lr-range-test": find_learning_rate,
 }
 
 

@@ -97,3 +97,27 @@ def test_log_file_ends_with_the_run(tmp_path):
 def test_json_is_readable(tmp_path):
     files.write_json(tmp_path / "a.json", {"top1": 92.5})
     assert json.loads((tmp_path / "a.json").read_text()) == {"top1": 92.5}
+
+
+def test_each_class_has_its_accuracy(integers):
+    names = ["none", "one", "two", "three", "four", "five"]
+    assert integers.class_top1(names) == {
+        "none": None, "one": 100.0, "two": None, "three": 100.0, "four": 0.0, "five": 0.0}  # fmt: skip
+
+
+def test_table_of_classes_has_accuracy_precision_and_the_commonest_mistake():
+    matrix = torch.tensor([[6, 1, 1], [0, 0, 0], [0, 3, 1]])
+    rows = [line.split() for line in figures.per_class_text(matrix, ["cat", "dog", "cow"]).splitlines()[2:]]
+    assert rows == [
+        ["cat", "8", "6", "75.00", "%", "100.00", "%", "dog", "1"],
+        ["dog", "0", "0", "-", "0.00", "%"],
+        ["cow", "4", "1", "25.00", "%", "50.00", "%", "dog", "3"],
+    ]
+
+
+def test_a_matrix_of_many_classes_is_drawn_without_numbers():
+    few, many = (figures.confusion_canvas(torch.eye(count, dtype=torch.int64), [str(n) for n in range(count)]).figure
+                 for count in (25, 100))  # fmt: skip
+    assert (len(few.axes[0].texts), len(many.axes[0].texts)) == (625, 0)
+    assert few.get_size_inches()[0] == 7
+    assert many.get_size_inches()[0] == 16
