@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from datasets import cifar10, fashionmnist, imagefolder, kws20, mnist
+from datasets import cifar10, cifar100, fashionmnist, imagefolder, kws20, mnist
 from datasets.images import DataSet, ImageSet
 
 __all__ = ["NAMES", "REGISTRY", "DataSet", "ImageSet", "find"]
 
 ALL = (
-    fashionmnist.dataset, fashionmnist.folded, mnist.dataset, cifar10.dataset, cifar10.constant, kws20.dataset
+    fashionmnist.dataset, fashionmnist.folded, mnist.dataset, cifar10.dataset, cifar10.constant, cifar100.dataset,
+    kws20.dataset,
 )  # fmt: skip
 REGISTRY: dict[str, DataSet] = {dataset.name: dataset for dataset in ALL}
 NAMES = (*REGISTRY, imagefolder.NAME)

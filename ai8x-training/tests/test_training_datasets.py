@@ -40,7 +40,8 @@ def offline(monkeypatch, tmp_path):
 
 
 def test_registry_records_are_complete():
-    assert set(REGISTRY) == {"FashionMNIST", "FashionMNIST_folded", "MNIST", "CIFAR10", "CIFAR10_constant", "KWS_20"}
+    assert set(REGISTRY) == {"FashionMNIST", "FashionMNIST_folded", "MNIST", "CIFAR10", "CIFAR10_constant", "CIFAR100",
+                             "KWS_20"}  # fmt: skip
     assert all(isinstance(record, DataSet) for record in REGISTRY.values())
     assert REGISTRY["FashionMNIST"].input == REGISTRY["MNIST"].input == (1, 28, 28)
     assert REGISTRY["FashionMNIST"].classes == (

@@ -11,7 +11,7 @@ from PIL import Image
 
 import datasets
 import train
-from datasets import DataSet, cifar10, pictures
+from datasets import DataSet, cifar10, cifar100, pictures
 from errors import UserError
 from torchvision_shim import torchvision_datasets
 
@@ -330,3 +330,43 @@ def test_cifar10_is_downloaded_in_one_piece(tmp_path, monkeypatch):
     training, test = cifar10.load(tmp_path)
     assert (training.labels.tolist(), test.labels.tolist()) == ([1], [0])
     assert [path.name for path in tmp_path.iterdir()] == ["cifar-10-batches-py"]
+
+
+def test_cifar100_is_read_from_torchvisions_files(tmp_path, monkeypatch):
+    batches = tmp_path / "cifar-100-python"
+    batches.mkdir()
+    made = {name: (random_pixels(3, 3072), labels) for name, labels in (("train", [0, 99, 7]), ("test", [5, 4, 98]))}
+    for name, (pixels, labels) in made.items():
+        (batches / name).write_bytes(pickle.dumps({"data": pixels, "fine_labels": labels, "coarse_labels": [0, 0, 0]}))
+    (batches / "meta").write_bytes(pickle.dumps({"fine_label_names": list(cifar100.CLASSES)}))
+    monkeypatch.setattr(torchvision_datasets().cifar, "check_integrity", lambda *arguments: True)  # other digests
+    training, test = datasets.find("CIFAR100", tmp_path, None).load(tmp_path)
+    assert np.array_equal(training.images.numpy(), made["train"][0].reshape(3, 3, 32, 32))
+    assert (training.labels.tolist(), test.labels.tolist()) == ([0, 99, 7], [5, 4, 98])
+
+
+def test_cifar100_that_is_nowhere_says_where_it_was_looked_for(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torchvision_datasets(), "CIFAR100", refuse)
+    with pytest.raises(UserError, match=r"train and test with apple, aquarium_fish, baby, ..., worm\n") as caught:
+        cifar100.load(tmp_path)
+    assert f"{tmp_path / 'cifar-100-python'}: not there" in str(caught.value)
+
+
+def test_cifar100_has_a_hundred_classes_in_the_order_of_its_labels():
+    assert len(set(cifar100.CLASSES)) == 100
+    assert list(cifar100.CLASSES) == sorted(cifar100.CLASSES)
+    assert [cifar100.CLASSES.index(name) for name in ("apple", "bicycle", "orchid", "pickup_truck", "worm")] == [
+        0, 8, 54, 58, 99]  # fmt: skip
+
+
+def test_cifar100_trains_a_network_of_either_device(tmp_path, monkeypatch):
+    for part in pictures.PARTS:
+        for name in cifar100.CLASSES:
+            save(tmp_path / "cifar100" / part / name / "0.png", random_pixels(32, 32, 3))
+    monkeypatch.chdir(tmp_path)
+    common = ["--dataset", "CIFAR100", "--data", str(tmp_path), "--epochs", "1", "--no-tensorboard", "--confusion"]
+    assert train.main(["--model", "ai84net5", *common]) == 0
+    assert train.main(["--device", "85", "--model", "ai85nascifarnet", *common]) == 0
