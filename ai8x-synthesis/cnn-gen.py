@@ -35,7 +35,7 @@ EXAMPLE = """example:
       --fc-layer --embedded-code
   ./cnn-run.py demos/FashionMNIST
   ./cnn-gen.py --ai85 --test-dir demos --prefix FashionMNIST85 --checkpoint-file trained/ai85-fashionmnist-q8.pth.tar \\
-      --config-file networks/ai85-fashionmnist.yaml --embedded-code --softmax
+      --config-file networks/ai85/fashionmnist.yaml --embedded-code --softmax
 
 With --cmsis-software-nn too, the demo runs the same network in software, with Arm's CMSIS-NN.
 Without --embedded-code the output is a test for RTL simulation: of the chip with --top-level, else of the accelerator

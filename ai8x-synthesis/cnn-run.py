@@ -29,6 +29,7 @@ from chip.inference import check_inputs, classify, software_instructions
 from chip.manifest import AcceleratorManifest, Max78000Manifest, SoftwareManifest, read_manifest
 from chip.mcu import Mcu, Result
 from chip.rtltest import bench_of, built, first_difference, is_rtltest
+from debugger import Debugger, Wishes
 
 Ai84Manifest = AcceleratorManifest | SoftwareManifest
 RAMP = " .:-=+*#%@"
@@ -38,6 +39,7 @@ EXAMPLE = """example:
   ./cnn-run.py demos/FashionMNIST
   ./cnn-run.py demos/FashionMNIST --images test.npy --scores scores.npy
   ./cnn-run.py demos/CIFAR-10-Arm
+  ./cnn-run.py demos/FashionMNIST --compare --trace 3
   ./cnn-run.py rtlsim/fmnist-1x28x28b_0x0s1p1m60_relu
 
 The exit status is 0 only if the program found its known answer."""
@@ -82,10 +84,28 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--limit", type=int, metavar="N",
                         help="stop the program after N instructions (default: 100,000,000, ten times as many for a "
                              "program in software)")
+    parser.add_argument("--trace", nargs="?", type=layer_number, const=-1, metavar="LAYER",
+                        help="show what each layer leaves behind: clocks, smallest and largest value, saturation; with "
+                             "a LAYER its values too")
+    parser.add_argument("--compare", action="store_true",
+                        help="generate the program again and name the first write, layer and value that differ: for a "
+                             "program that was changed by hand")
     options = parser.parse_args(arguments)
     if options.scores and not options.images:
         parser.error("--scores needs --images")
     return options
+
+
+def layer_number(text: str) -> int:
+    """A number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"the number of a layer is wanted, not {text!r}")
+    return int(text)
+
+
+def wishes(options: argparse.Namespace) -> Wishes:
+    """What is to be shown of the run."""
+    return Wishes(options.trace, options.compare)
 
 
 def grey_levels(image: Image) -> np.ndarray:
@@ -166,12 +186,13 @@ def line_printer(console: Console) -> Callable[[str], None]:
     return lambda line: console.print(Text(line), soft_wrap=True)
 
 
-def run_main(console: Console, mcu: Mcu, limit: int) -> Result:
-    """Run the program from reset to exit; what it prints is shown even if it is stopped."""
+def run_main(console: Console, mcu: Mcu, limit: int, debugger: Debugger) -> Result:
+    """Run the program from reset to exit; what it prints, and did until then, is shown even if it is stopped."""
     try:
         return mcu.run(limit)
     finally:
         console.print(Text(mcu.console), end="", soft_wrap=True)
+        debugger.show(console)
 
 
 def outcome(manifest: Ai84Manifest, mcu: Mcu, result: Result, seconds: float) -> Outcome:
@@ -231,12 +252,16 @@ def run_demo(options: argparse.Namespace, console: Console) -> Outcome:
     images = read_images(options.images, manifest.input) if options.images else None
     if isinstance(manifest, Max78000Manifest):
         return run_max78000(options, console, manifest, images)
+    if isinstance(manifest, SoftwareManifest) and wishes(options):
+        raise FirmwareError(f"{options.folder}: --trace and --compare look at the accelerator, and this program runs "
+                            "in software; give the folder of an accelerator demo")
     elf = build(options.folder, line_printer(console))
     draw(console, options.folder, manifest.input)
     with Chip() as chip:
         mcu = Mcu(elf, chip)
+        debugger = Debugger(wishes(options), options.folder, mcu, chip)
         begin = time.perf_counter()
-        result = outcome(manifest, mcu, run_main(console, mcu, limit(options, manifest)),
+        result = outcome(manifest, mcu, run_main(console, mcu, limit(options, manifest), debugger),
                          time.perf_counter() - begin)
         if images is not None and result.passed:
             result = with_images(result, *classify_all(console, mcu, manifest, images), options.scores)
@@ -251,8 +276,9 @@ def run_max78000(
     with sdk.built(options.folder, line_printer(console)) as elf, Chip(MAX78000.device) as chip:
         draw(console, options.folder, manifest.input)
         mcu = Mcu(elf, chip, MAX78000)
+        debugger = Debugger(wishes(options), options.folder, mcu, chip)
         begin = time.perf_counter()
-        run = run_main(console, mcu, options.limit or LIMIT)
+        run = run_main(console, mcu, options.limit or LIMIT, debugger)
         seconds = time.perf_counter() - begin
         passed = run.status == 0
         predicted, probability = max78000.prediction(mcu) if manifest.softmax and passed else (None, None)
@@ -278,8 +304,9 @@ def run_rtltest(options: argparse.Namespace, console: Console) -> Outcome:
     bench = bench_of(options.folder)
     with built(options.folder, bench, line_printer(console)) as elf, Chip(bench.board.device) as chip:
         mcu = Mcu(elf, chip, bench.board)
+        debugger = Debugger(wishes(options), options.folder, mcu, chip)
         begin = time.perf_counter()
-        run = run_main(console, mcu, options.limit or LIMIT)
+        run = run_main(console, mcu, options.limit or LIMIT, debugger)
         seconds = time.perf_counter() - begin
         passed = run.console.endswith("*** PASS ***\n")  # pass() of the stand-in for the test bench
         difference = None if passed else str(first_difference(options.folder, bench, mcu))

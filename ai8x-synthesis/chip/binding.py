@@ -1,7 +1,7 @@
 """The model's bus interface in Python, of the same shape as chip.h."""
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +20,9 @@ class _Fault(ctypes.Structure):
     """struct chip_fault"""
 
     _fields_ = (("code", ctypes.c_int32), ("address", ctypes.c_uint32), ("text", ctypes.c_char * 256))
+
+
+_OBSERVER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64)
 
 
 @cache
@@ -41,6 +44,8 @@ def _functions() -> ctypes.CDLL:
         "chip_layer_cycles": (ctypes.c_uint64, [chip, u32]),
         "chip_total_cycles": (ctypes.c_uint64, [chip]),
         "chip_last_fault": (ctypes.POINTER(_Fault), [chip]),
+        "chip_observe": (None, [chip, _OBSERVER, chip]),
+        "chip_peek": (ctypes.c_int32, [chip, ctypes.c_size_t, words, np.ctypeslib.ndpointer(np.uint8, ndim=1)]),
     }
     for name, (result, arguments) in prototypes.items():
         function = getattr(c, name)
@@ -57,6 +62,7 @@ class Chip:
 
     def __init__(self, device: int = 84) -> None:
         self._c: Any = _functions()
+        self._observer = _OBSERVER()
         self._device = device
         self._chip = self._create()
         self._word = ctypes.c_uint32()
@@ -72,6 +78,7 @@ class Chip:
         fresh = self._create()
         self._c.chip_destroy(self._chip)
         self._chip = fresh
+        self._c.chip_observe(self._chip, self._observer, None)
 
     def write32(self, address: int, value: int) -> None:
         """Write one 32-bit word. A write that starts the accelerator returns when all layers are computed."""
@@ -124,6 +131,25 @@ class Chip:
     def total_cycles(self) -> int:
         """Accelerator clocks of all completed runs together."""
         return int(self._c.chip_total_cycles(self._chip))
+
+    def observe(self, after: Callable[[int, int], None]) -> None:
+        """Call `after` when a layer of a run has been computed, with its number and the clocks of the run until then.
+
+        What it raises is lost. Within it only peek() is allowed.
+        """
+        self._observer = _OBSERVER(lambda _, layer, clocks: after(layer, clocks))
+        self._c.chip_observe(self._chip, self._observer, None)
+
+    def peek(self, addresses: WordsLike) -> npt.NDArray[np.uint8]:
+        """Bytes of data memory at any time, whether they hold a value or not; the shape is that of `addresses`.
+
+        Raises ValueError if an address is not data memory.
+        """
+        address = np.ascontiguousarray(addresses, np.uint32)
+        content = np.zeros(address.size, np.uint8)
+        if self._c.chip_peek(self._chip, address.size, address.ravel(), content):
+            raise ValueError("an address is not in data memory")
+        return content.reshape(address.shape)
 
     def close(self) -> None:
         """Free the model. Closing again does nothing; any other use afterwards is an error (AttributeError)."""

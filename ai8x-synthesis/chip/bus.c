@@ -265,3 +265,15 @@ int32_t chip_irq(struct chip *chip)
     poll(chip);
     return flags(chip) != 0;
 }
+
+int32_t chip_peek(const struct chip *chip, size_t count, const uint32_t *addresses, uint8_t *bytes)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct place at = locate(chip->device, addresses[i] & ~3u);
+
+        if (at.region != DATA_MEMORY)
+            return CHIP_ADDRESS;
+        bytes[i] = chip->data[at.entry * LANES + addresses[i] % LANES];
+    }
+    return CHIP_OK;
+}

@@ -68,6 +68,12 @@ uint64_t chip_total_cycles(const struct chip *chip)
     return chip->total_cycles;
 }
 
+void chip_observe(struct chip *chip, chip_observer *after, void *context)
+{
+    chip->observer = after;
+    chip->observer_context = context;
+}
+
 const struct chip_fault *chip_last_fault(const struct chip *chip)
 {
     return &chip->fault;

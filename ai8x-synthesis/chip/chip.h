@@ -58,4 +58,11 @@ uint64_t chip_total_cycles(const struct chip *chip);
 
 const struct chip_fault *chip_last_fault(const struct chip *chip);
 
+/* For debuggers, which hardware has nothing like. `after` is called when a layer of a run has been computed, with its
+ * number and the clocks of the run until then; NULL ends that. chip_peek copies bytes of data memory at any time, within
+ * such a call too, whether they hold a value or not; CHIP_ADDRESS if an address is not data memory. */
+typedef void chip_observer(void *context, uint32_t layer, uint64_t clocks);
+void chip_observe(struct chip *chip, chip_observer *after, void *context);
+int32_t chip_peek(const struct chip *chip, size_t count, const uint32_t *addresses, uint8_t *bytes);
+
 #endif

@@ -10,7 +10,7 @@ is left early (at a fault) counts whole.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,7 @@ class Mcu:
         # a called function returns here: behind every program, never executed
         self._return = board.flash + board.flash_size - 2
         self._last_read: tuple[int, int, int] | None = None  # address, value, program counter
+        self._on_write: Callable[[int, int, int], None] | None = None
         self._attachment = Attachment(chip, board)
         self._console = ""
         self._status: int | None = None  # set by the program's exit
@@ -140,6 +141,10 @@ class Mcu:
         if len(content) != symbol.size:
             raise ValueError(f"{name} has {symbol.size} bytes, given {len(content)}")
         self._cpu.mem_write(symbol.address, content)
+
+    def watch_writes(self, on_write: Callable[[int, int, int], None]) -> None:
+        """Call `on_write` before every write to the accelerator, with address, value and program counter."""
+        self._on_write = on_write
 
     def reads(self, name: str, function: str, *arguments: int) -> bool:
         """Call a function as call() does, and tell whether it reads every byte of a global object.
@@ -296,6 +301,8 @@ class Mcu:
         self._leave_it_block(cpu)
         try:
             if access == uc.UC_MEM_WRITE:
+                if self._on_write:
+                    self._on_write(address, value & 0xFFFFFFFF, self._pc())
                 self._attachment.write(address, size, value & 0xFFFFFFFF)
             else:
                 content = self._attachment.read(address, size)

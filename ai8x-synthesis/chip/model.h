@@ -66,6 +66,8 @@ struct chip {
     uint64_t run_cycles; /* of the run in progress */
     uint64_t layer_cycles[MAX_LAYERS]; /* of the layers of that run, or of the last one */
     uint64_t cycles, total_cycles;
+    chip_observer *observer; /* NULL: nobody looks */
+    void *observer_context;
 };
 
 /* What an address means. unit: register, or processor through all groups; entry: layer, column, entry, or word of data

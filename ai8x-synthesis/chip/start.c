@@ -81,6 +81,8 @@ static int32_t run(struct chip *chip, uint32_t master, uint32_t groups)
             return chip->fault.code;
         chip->layer_cycles[l] = chip->device->cycles(&layer);
         chip->run_cycles += chip->layer_cycles[l];
+        if (chip->observer)
+            chip->observer(chip->observer_context, l, chip->run_cycles);
     }
     return CHIP_OK;
 }

@@ -178,6 +178,13 @@ class Unload:
     pixel_words: int = 1
     wide: bool = False
 
+    def addresses(self) -> NDArray[np.uint32]:
+        """Where every value is, or its first byte, uint32 [lanes, rows, columns]."""
+        lanes = np.array(self.lanes)[:, None, None] * (4 if self.wide else 1)
+        words = np.arange(self.rows)[:, None] * self.row_words + np.arange(self.columns) * self.pixel_words
+        addresses: NDArray[np.uint32] = (self.address + 4 * words + lanes).astype(np.uint32)
+        return addresses
+
 
 Operation = Write | Copy | CopyKernels | CopyPacked | Fill | Verify | Wait | Check
 

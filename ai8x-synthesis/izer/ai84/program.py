@@ -32,7 +32,7 @@ def lower(
         ("cnn_start", "Start the slave groups, then the master", _start(device, placement, options)),
     ]
     stop = [Write(device.group(g), _stopped(device, options), f"CTL, group {g}") for g in placement.groups]
-    return assemble(device, load, _checks(device, layer, place, output), stop, _unload(device, layer, place), options)
+    return assemble(device, load, _checks(device, layer, place, output), stop, unloads(device, layer, place), options)
 
 
 def _stopped(device: Device, options: Options) -> int:
@@ -118,8 +118,8 @@ def _checks(device: Device, layer: Layer, place: LayerPlace, output: NDArray[np.
                 channel += len(lanes)
 
 
-def _unload(device: Device, layer: Layer, place: LayerPlace) -> Iterator[Unload]:
-    """The output in CHW order (8.1)."""
+def unloads(device: Device, layer: Layer, place: LayerPlace) -> Iterator[Unload]:
+    """How to read the output of a layer, in CHW order (8.1)."""
     channel = 0
     for instance, lanes in quads(device, place.output_map):
         yield Unload(device.data(instance, output_word(layer, place, 0, 0)), tuple(lanes), layer.out_height,

@@ -38,7 +38,7 @@ def lower(
         ("cnn_start", "Start all quadrants, the master last", _start(device, placement, options)),
     ]
     stop = [Write(device.group(g), _control(device, options), f"CTL, quadrant {g}") for g in placement.groups]
-    return assemble(device, load, _checks(device, layer, place, output), stop, _unload(device, layer, place), options)
+    return assemble(device, load, _checks(device, layer, place, output), stop, unloads(device, layer, place), options)
 
 
 def _control(device: Device, options: Options) -> int:
@@ -123,8 +123,8 @@ def _parts(device: Device, layer: Layer, place: LayerPlace) -> Iterator[tuple[in
             channel += len(used)
 
 
-def _unload(device: Device, layer: Layer, place: LayerPlace) -> Iterator[Unload]:
-    """The output in the order channel, row, column (9.1, 9.2)."""
+def unloads(device: Device, layer: Layer, place: LayerPlace) -> Iterator[Unload]:
+    """How to read the output of a layer, in the order channel, row, column (9.1, 9.2)."""
     together = channels_per_pass(layer.out_channels, device.processors)
     size = output_words(layer)
     step = size * place.out_passes
