@@ -69,6 +69,11 @@ class Layer(nn.Module):
         return {key: represent(value, ranges[f"{name}.{key}"]) for key, value in operator.named_parameters()}
 
 
+def layers(model: nn.Module) -> list[Layer]:
+    """The layers of a network, in execution order."""
+    return [module for module in model.modules() if isinstance(module, Layer)]
+
+
 class Convolution(Layer):
     """What the convolutions have in common.
 
@@ -330,12 +335,11 @@ def project_parameters(model: nn.Module) -> None:
 
     AI84 has no output shift, so a network whose weights stay in range quantizes with scale 1.0 and loses only rounding.
     """
-    for layer in model.modules():
-        if isinstance(layer, Layer):
-            parameters = dict(layer.named_parameters())
-            for name, limits in layer.parameter_ranges.items():
-                if name in parameters:
-                    parameters[name].clamp_(limits.low, limits.high)
+    for layer in layers(model):
+        parameters = dict(layer.named_parameters())
+        for name, limits in layer.parameter_ranges.items():
+            if name in parameters:
+                parameters[name].clamp_(limits.low, limits.high)
 
 
 class BatchNorm(batchnorm.BatchNorm2d):
@@ -395,6 +399,5 @@ def start_quantization(model: nn.Module) -> None:
     """Change a float network in place into one that trains with quantization; batch normalization is folded."""
     fold(model)
     project_parameters(model)
-    for layer in model.modules():
-        if isinstance(layer, Layer):
-            layer.quantized = True
+    for layer in layers(model):
+        layer.quantized = True

@@ -12,6 +12,8 @@ import ai84
 import ai84net
 import ai85net
 import qat
+import range_linear_ai84
+from distiller.quantizers import Quantizer
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Device:
         after_step: moves the weights of a network to where the device needs them, after every optimizer step.
         exported: gives the network that is to be quantized for one in training; the latter stays as it is.
         start_qat: makes a network train with quantization from now on.
+        quantizers: what a schedule for the device can name, beside the quantizers for all of them.
         check_policy: UserError when a policy asks for what the device, or the network, does not have.
         batch_norm_leaves_bias: whether batch normalization becomes part of the convolutions' biases, besides weights.
     """
@@ -37,6 +40,7 @@ class Device:
     after_step: Callable[[nn.Module], None]
     exported: Callable[[nn.Module], nn.Module]
     start_qat: Callable[[nn.Module, qat.Policy], None]
+    quantizers: Mapping[str, type[Quantizer]]
     check_policy: Callable[[qat.Policy, nn.Module], None]
     batch_norm_leaves_bias: bool
 
@@ -60,6 +64,7 @@ AI84 = Device(
     after_step=ai84.project_parameters,
     exported=partial(folded, fold=ai84.fold),
     start_qat=lambda model, policy: ai84.start_quantization(model),
+    quantizers=range_linear_ai84.QUANTIZERS,
     check_policy=qat.check_8_bits,
     batch_norm_leaves_bias=False,
 )
@@ -71,6 +76,7 @@ AI85 = Device(
     after_step=lambda model: None,
     exported=partial(folded, fold=qat.fold),
     start_qat=qat.start,
+    quantizers={},
     check_policy=qat.check_names,
     batch_norm_leaves_bias=True,
 )

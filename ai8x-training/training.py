@@ -70,7 +70,7 @@ class Run:
 
 def train(options: argparse.Namespace, arguments: Sequence[str], processes: Processes) -> None:
     """Do what a command line without --evaluate asks; UserError, before anything is written, when it cannot."""
-    schedule = read_schedule(options.compress) if options.compress else None
+    schedule = read_schedule(options.compress, options.device.quantizers) if options.compress else None
     policy = qat.read_policy(options.qat_policy) if options.qat_policy else None
     device = construction.compute_device(options, processes)
     with connected(processes, device):

@@ -55,6 +55,10 @@ class Range:
 class Quantizer(Settings):
     """What all quantizers have in common."""
 
+    def refusal(self, model: nn.Module) -> str:
+        """Why `model` cannot be quantized; empty when it can."""
+        return ""
+
     @abstractmethod
     def quantize_parameters(self, model: nn.Module) -> None:
         """Round the weights and biases of `model` from now on."""

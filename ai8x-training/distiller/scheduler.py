@@ -53,7 +53,7 @@ class CompressionScheduler:
         run = {"epochs": epochs, "steps_per_epoch": steps_per_epoch, "max_lr": optimizer.param_groups[0]["lr"]}
         self.model, self.steps_per_epoch = model, steps_per_epoch
         self.masked = {name: Masked(parameter) for name, parameter in model.named_parameters()}
-        check(schedule, self.masked, optimizer, run)
+        check(schedule, model, self.masked, optimizer, run)
         self.memory: dict[str, dict[str, float]] = {}
         self.schedulers = {
             component.name: learning_rates.build(component.settings, optimizer, run)
@@ -189,10 +189,15 @@ class CompressionScheduler:
             policy.on_validation_end(scores)
 
 
-def check(schedule: Schedule, masked: Mapping[str, Masked], optimizer: Optimizer, run: Mapping[str, Any]) -> None:
+def check(
+    schedule: Schedule, model: nn.Module, masked: Mapping[str, Masked], optimizer: Optimizer, run: Mapping[str, Any]
+) -> None:
     """UserError with all that does not fit the network or the run."""
     problems = [problem for kind in ("pruner", "regularizer") for component in used(schedule, kind)
                 for problem in misfits(component, masked)]  # fmt: skip
+    for component in used(schedule, "quantizer"):
+        if reason := cast(Quantizer, component.settings).refusal(model):
+            problems.append(component.error((), reason))
     for component in used(schedule, "lr_scheduler"):
         constructor, steps = learning_rates.CLASSES[type(component.settings).__name__], 0
         for policy in schedule.policies:

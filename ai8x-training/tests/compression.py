@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from distiller import CompressionScheduler, read_schedule
+from range_linear_ai84 import QUANTIZERS
 
 
 class Small(nn.Module):
@@ -35,7 +36,7 @@ class Run:
             path.write_text(schedule, encoding="utf-8")
         self.model, self.shape = model or Small(), shape
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=lr, momentum=momentum)
-        self.scheduler = CompressionScheduler(read_schedule(path), self.model, self.optimizer, epochs, 2)
+        self.scheduler = CompressionScheduler(read_schedule(path, QUANTIZERS), self.model, self.optimizer, epochs, 2)
         self.losses: list[float] = []
 
     def epoch(self, epoch: int, before_step: Callable[[], None] = lambda: None) -> None:

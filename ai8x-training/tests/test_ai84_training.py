@@ -19,6 +19,16 @@ import train
 
 SHORT = ["--no-tensorboard", "-b", "16", "--optimizer", "AdamW", "--lr", "0.005", "--seed", "3", "--vs", "0.2"]
 POLICY = "start_epoch: 1\nweight_bits: 8\n"
+SCHEDULE = """quantizers:
+  ai84:
+    class: QuantAwareTrainRangeLinearQuantizerAI84
+    scale_approx_mult_bits: 2
+policies:
+  - quantizer: {instance_name: ai84}
+    starting_epoch: 1
+    ending_epoch: 9
+    frequency: 1
+"""
 
 
 @pytest.fixture
@@ -26,6 +36,7 @@ def call(tiny_data, tmp_path, monkeypatch, capsys):
     """Runs train.py in this process, in an empty directory; returns (exit status, standard output, standard error)."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "policy.yaml").write_text(POLICY)
+    (tmp_path / "schedule.yaml").write_text(SCHEDULE)
 
     def run(*arguments):
         try:
@@ -70,6 +81,34 @@ def test_what_is_trained_is_what_the_device_computes(call, tiny_data, tmp_path, 
     status, output, errors = call(*network, *SHORT, "--epochs", 3, "--qat-policy", "policy.yaml")
     assert (status, errors) == (0, "")
     assert "Training with quantization from here on (policy.yaml)" in output
+    check_integers(call, tiny_data, tmp_path, network)
+
+
+@pytest.mark.parametrize("network", [["--model", "ai84netextrasmall"], ["--model", "ai84netsmall", "--use-bias"]])
+def test_what_the_quantizer_of_a_schedule_trains_is_what_the_device_computes(call, tiny_data, tmp_path, network):
+    network = [*network[:2], "--dataset", "FashionMNIST", *network[2:]]
+    status, _, errors = call(*network, *SHORT, "--epochs", 3, "--compress", "schedule.yaml")
+    assert (status, errors) == (0, "")
+    check_integers(call, tiny_data, tmp_path, network)
+
+
+def test_the_quantizer_of_a_schedule_is_refused_before_training_where_it_cannot_be(call):
+    network = ["--dataset", "FashionMNIST_folded", "--compress", "schedule.yaml", "--batch-norm"]
+    status, _, errors = call("--model", "ai84foldednet", *network)
+    assert (status, errors) == (
+        1,
+        "train.py: error: schedule.yaml:3: QuantAwareTrainRangeLinearQuantizerAI84 'ai84': batch normalization must "
+        "become part of the weights first: use --qat-policy instead\n",
+    )
+    status, _, errors = call("--device", "85", "--model", "ai85foldednet", *network)
+    assert status == 1 and "schedule.yaml:3: unknown class 'QuantAwareTrainRangeLinearQuantizerAI84'" in errors
+    Path("schedule.yaml").write_text(SCHEDULE.replace("scale_approx_mult_bits: 2", "bits_weights: 4"))
+    status, _, errors = call("--model", "ai84netsmall", "--dataset", "FashionMNIST", "--compress", "schedule.yaml")
+    assert status == 1 and "schedule.yaml:4: " in errors and "bits_weights" in errors and "given 4" in errors
+
+
+def check_integers(call, tiny_data: Path, tmp_path: Path, network: list[str]) -> None:
+    """Scores of the best weights, times 128, and what the log says of them, equal the integers of -8."""
     best = best_of(tmp_path / "logs")
     trained = json.loads((best.parent / "summary.json").read_text())
     assert trained["best_epoch"] >= 1

@@ -114,6 +114,18 @@ def test_quant_train_dorefa_begins_in_its_epoch_and_leaves_the_first_and_the_las
     assert all(8 < count <= 16 for count in levels["conv2.conv2d"][2:])
 
 
+def test_quant_train_ai84_computes_in_steps_of_the_device_from_epoch_10_on_at_cosine_learning_rates(start):
+    run, data = start("quant_train_ai84.yaml"), torch.rand(2, 1, 28, 28) - 0.5
+    rate = run.optimizer.param_groups[0]["lr"]
+    for epoch in run.epochs(13):
+        assert rate == pytest.approx(0.01 * (1 + math.cos(math.pi * epoch / 20)) / 2)
+        rate = run.optimizer.param_groups[0]["lr"]
+        with torch.no_grad():
+            steps = 128 * run.model.conv2(run.model.conv1(data))
+        assert (epoch >= 10) == torch.equal(steps, steps.round())
+        assert len(run.weight(CONV2).unique()) > 10000
+
+
 def test_every_schedule_is_run_by_a_test():
     """Those of learning rates only are in test_training_schedule.py, the policies of --qat-policy in test_ai85_*.py."""
     tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
