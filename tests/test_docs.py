@@ -6,6 +6,11 @@ from textwrap import dedent
 
 import pytest
 
+import range_linear_ai84
+from distiller.learning_rates import LR_SCHEDULERS
+from distiller.pruners import PRUNERS, PruningArguments
+from distiller.quantizers import QUANTIZERS
+from distiller.regularizers import REGULARIZERS
 from izer.grammars import AI84_KEYS, AI85_KEYS
 from izer.targets import TARGETS
 
@@ -48,6 +53,13 @@ def test_the_page_of_ai85_describes_every_yaml_key_and_option():
     named = {*re.findall(r"[Rr]ules?,? `([\w-]+)`", page), *re.findall(r"`((?:output|narrow|columns)-\w+)`", page)}
     assert len(named) > 5
     assert named <= rules
+
+
+def test_the_page_of_schedules_describes_every_class_and_key_of_them():
+    words = set(re.findall(r"\w+", (ROOT / "docs" / "schedules.md").read_text(encoding="utf-8")))
+    classes = {**PRUNERS, **REGULARIZERS, **QUANTIZERS, **range_linear_ai84.QUANTIZERS}
+    keys = {key for settings in (*classes.values(), PruningArguments) for key in settings.model_fields}
+    assert {*LR_SCHEDULERS, *classes, *keys} - words == set()
 
 
 def test_the_rules_that_the_network_page_names_exist():
