@@ -21,6 +21,9 @@ from errors import UserError
 from processes import Processes
 from qat import Policy
 
+EXPLODED = 10
+"""Training has diverged with so many times the loss of guessing, unless so many more percent are right."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -77,6 +80,19 @@ class Totals:
         self.correct += int(correct)
         return total / images
 
+    def check(self, epoch: int, classes: int) -> None:
+        """UserError when an epoch's loss has exploded: far above that of guessing, which is about as often right.
+
+        A loss alone is no proof: the scores of quantized training may be large, and the right ones the largest.
+        """
+        guessing = math.log(classes)
+        if self.mean_loss > EXPLODED * guessing and self.top1 < 100 / classes + EXPLODED:
+            raise UserError(
+                f"the mean loss of epoch {epoch} is {self.mean_loss:.1f}, more than {EXPLODED} times that of guessing "
+                f"({guessing:.2f}), and {self.top1:.1f} % are right: training has diverged; lower the learning rate, "
+                "then resume or start again"
+            )
+
     @property
     def mean_loss(self) -> float:
         """Mean loss per image."""
@@ -107,7 +123,11 @@ class Trainer:
     processes: Processes
 
     def train_epoch(self, epoch: int, report: Callable[[Step], None]) -> EpochResult:
-        """Train for one epoch; `report` is called after every batch. UserError when the loss is no longer a number."""
+        """Train for one epoch; `report` is called after every batch.
+
+        Raises:
+            UserError: training has diverged: the loss is no longer a number, or has exploded.
+        """
         self.scheduler.on_epoch_begin(epoch)
         self.model.train()
         totals, start, cpu_start = Totals(), time.perf_counter(), cpu_seconds()
@@ -136,6 +156,7 @@ class Trainer:
                     time.perf_counter() - start,
                 )
             )
+        totals.check(epoch, scores.shape[1])
         self.scheduler.on_epoch_end(epoch)
         return EpochResult(
             totals.mean_loss, totals.top1, totals.images, time.perf_counter() - start, cpu_seconds() - cpu_start

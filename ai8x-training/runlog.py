@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -51,10 +51,18 @@ def log_to_console(processes: Processes) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
 
 
+class LogFile(logging.FileHandler):
+    """A log file; UserError when it cannot be written, where logging only prints a traceback and goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Called while what went wrong is being handled."""
+        raise UserError(f"{self.baseFilename}: cannot be written ({sys.exception()})")
+
+
 @contextmanager
 def log_file(directory: Path) -> Iterator[None]:
     """Also write everything logged inside the `with` block, debug messages included, to the directory's log file."""
-    handler = logging.FileHandler(directory / f"{directory.name}.log", encoding="utf-8")
+    handler = LogFile(directory / f"{directory.name}.log", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s - %(message)s"))
     handler.setLevel(logging.DEBUG)
     root = logging.getLogger()
@@ -63,7 +71,8 @@ def log_file(directory: Path) -> Iterator[None]:
         yield
     finally:
         root.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # every line was written, or reported, when it was logged
+            handler.close()
 
 
 def log_environment(arguments: Sequence[str], device: torch.device) -> None:

@@ -24,11 +24,12 @@ TERMINATED = 143
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit status."""
-    chosen, mine = options.parse(arguments), processes.of_environment()
-    runlog.log_to_console(mine)
+    mine = processes.of_environment()
     who = "train.py" if mine.is_main else f"train.py (process {mine.rank})"
     try:
         with terminable():
+            chosen = options.parse(arguments)
+            runlog.log_to_console(mine)
             run(chosen, arguments, mine)
     except (UserError, OSError) as error:
         print(f"{who}: error: {error}", file=sys.stderr)

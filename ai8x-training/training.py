@@ -31,7 +31,7 @@ from distiller.quantizers import plain
 from distiller.scheduler import EMPTY
 from errors import UserError
 from evaluation import Evaluation, evaluate, gather
-from files import write_json
+from files import check_room, remove_scratch, write_json
 from loop import EpochResult, Trainer
 from processes import ALONE, Processes, connected, from_main
 from progress import EpochProgress
@@ -52,6 +52,9 @@ class Best:
 
 
 NONE_YET = Best(-1, -1.0)
+STATES = 4
+"""As large as the weights are two means of Adam and the masks of a schedule."""
+MEGABYTE = 2**20
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,28 @@ def train(options: argparse.Namespace, arguments: Sequence[str], processes: Proc
         check_shares(images, options.batch_size, processes)
         trainer = build_trainer(options, schedule, images, start.seed, device, processes)
         best = restore(options, trainer, policy, start)
-        directory = from_main(processes, lambda: start.directory or runlog.create(options.out_dir, options.name))
+        directory = from_main(processes, lambda: log_directory(options, start, trainer))
         settings = resuming.settings(options, schedule, policy, start.seed)
         with open_log(directory, options, processes) as board:
             run = Run(options, directory, settings, images, trainer, policy, board, processes)
             begin(run, arguments, schedule, start.epoch)
             finish(run, *train_epochs(run, start.epoch, best))
+
+
+def log_directory(options: argparse.Namespace, start: Start, trainer: Trainer) -> Path:
+    """The directory that the run writes to, a new one unless it goes on in that of an earlier run.
+
+    UserError when there is no room for two checkpoints, a third while it takes the place of another, and some log.
+    """
+    directory = start.directory or runlog.create(options.out_dir, options.name)
+    weights = sum(weight.numel() * weight.element_size() for weight in trainer.model.state_dict().values())
+    try:
+        check_room(directory, [STATES * weights + MEGABYTE] * 3)
+    except UserError:
+        if start.directory is None:
+            directory.rmdir()
+        raise
+    return directory
 
 
 @contextmanager
@@ -167,6 +186,7 @@ def begin(run: Run, arguments: Sequence[str], schedule: Schedule | None, start: 
         return
     runlog.link_latest(run.directory)
     (run.directory / SUMMARY).unlink(missing_ok=True)
+    remove_scratch(run.directory)
     for file in (schedule, run.policy):
         if file is not None:
             (run.directory / "configs").mkdir(exist_ok=True)
