@@ -2,7 +2,8 @@
 
 torchvision's wheel is built for CUDA. Beside a CPU-only PyTorch its compiled operators do not load, and torchvision
 cannot be imported because it registers further functions for `torchvision::nms` and `torchvision::qnms`, which then do
-not exist. Declaring the two schemas first is enough: only torchvision's downloads are used, nothing calls these.
+not exist. Declaring the two schemas first is enough: only torchvision's downloads and transforms are used, nothing
+calls these.
 """
 
 import importlib
@@ -27,7 +28,17 @@ def declare_operators() -> torch.library.Library:
 
 
 def torchvision_datasets() -> ModuleType:
-    """The module torchvision.datasets; where PyTorch has CUDA, torchvision's own operators load."""
+    """The module torchvision.datasets."""
+    return imported("torchvision.datasets")
+
+
+def torchvision_transforms() -> ModuleType:
+    """The module torchvision.transforms."""
+    return imported("torchvision.transforms")
+
+
+def imported(name: str) -> ModuleType:
+    """A module of torchvision; where PyTorch has CUDA, torchvision's own operators load."""
     if not torch.version.cuda:
         declare_operators()
-    return importlib.import_module("torchvision.datasets")
+    return importlib.import_module(name)

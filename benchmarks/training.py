@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Images per second that ai84net5 learns on Fashion-MNIST: the first generation's kind of loop against train.py's.
+
+The first generation's kind: every image is a PIL image that Python shifts, mirrors and makes a tensor of, in the
+worker processes of a DataLoader; float32; batch, channel, row, column order. Both kinds train in turn, each round both,
+with the same network, images, optimizer and batch size. Time counts from the end of an epoch's first batch, because
+starting the workers takes long and an epoch has more batches than this takes.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+import warnings
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "ai8x-training"))
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from tabulate import tabulate
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+import ai84net
+import construction
+import devices
+import loop
+import options
+import torchvision_shim
+import training
+from datasets import ImageSet
+from processes import ALONE
+
+COMMAND = ("--model", "ai84net5", "--dataset", "FashionMNIST", "--validation-split", "0", "--seed", "1", "--cpu")
+
+
+class PilImages(Dataset[tuple[Tensor, int]]):
+    """Fashion-MNIST as torchvision gives it: one PIL image at a time, varied by its transforms."""
+
+    def __init__(self, images: ImageSet) -> None:
+        transforms = torchvision_shim.torchvision_transforms()
+        self.arrays, self.labels = images.images[:, 0].numpy(), images.labels.tolist()
+        self.transform = transforms.Compose(
+            [transforms.RandomCrop(28, padding=4), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.arrays[index], mode="L")) - 0.5, self.labels[index]
+
+
+class FirstKind:
+    """The first generation's kind of loop."""
+
+    def __init__(self, images: ImageSet, batch_size: int, workers: int) -> None:
+        torch.manual_seed(1)
+        self.model: nn.Module = ai84net.ai84net5(num_channels=1)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+        self.batches = DataLoader(PilImages(images), batch_size, shuffle=True, num_workers=workers)
+
+    def images_per_second(self) -> float:
+        """The speed of an epoch."""
+        count, start = 0, None
+        self.model.train()
+        for data, labels in self.batches:
+            loss = F.cross_entropy(self.model(data), labels)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            devices.AI84.after_step(self.model)
+            loss.item()
+            if start is None:
+                start = time.perf_counter()
+            else:
+                count += len(labels)
+        return count / (time.perf_counter() - start)
+
+
+class OurKind:
+    """The loop of train.py."""
+
+    def __init__(self, images: ImageSet, batch_size: int) -> None:
+        chosen = options.parse([*COMMAND, "--batch-size", str(batch_size)])
+        self.trainer = training.build_trainer(
+            chosen, None, construction.Images(images, images, images), 1, torch.device("cpu"), ALONE
+        )
+        self.epoch = 0
+
+    def images_per_second(self) -> float:
+        """The speed of an epoch."""
+        steps: list[loop.Step] = []
+        self.trainer.train_epoch(self.epoch, steps.append)
+        self.epoch += 1
+        return (steps[-1].images - steps[0].images) / (steps[-1].seconds - steps[0].seconds)
+
+
+def main() -> None:
+    """Print a table of the rounds, and the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     epilog="example: nice -n -5 benchmarks/training.py --rounds 7")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=5, help="how often each kind trains (default: 5)")
+    parser.add_argument("--batches", type=int, default=41, help="batches in an epoch (default: 41)")
+    parser.add_argument("--batch-size", type=int, default=256, help="images in a batch (default: 256)")
+    parser.add_argument("--workers", type=int, default=4, help="processes of the DataLoader (default: 4, as then)")
+    given = parser.parse_args()
+    warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores, as then
+    chosen = options.parse(COMMAND)
+    images = construction.load_images(chosen, 1, torch.device("cpu")).training
+    images = images.select(slice(0, given.batches * given.batch_size))
+    first, ours = FirstKind(images, given.batch_size, given.workers), OurKind(images, given.batch_size)
+    rounds = [(first.images_per_second(), ours.images_per_second()) for _ in range(given.rounds)]
+    rows = [(number, *speeds, speeds[1] / speeds[0]) for number, speeds in enumerate(rounds, 1)]
+    rows.append(("median", *(statistics.median(row[column] for row in rows) for column in (1, 2, 3))))
+    print(tabulate(rows, ("round", "first generation's kind", "train.py", "ratio"), floatfmt=("", ".0f", ".0f", ".2f")))
+    precision = "bfloat16" if ours.trainer.bfloat16 else "float32"
+    print(f"images per second; {torch.get_num_threads()} threads; float32 and {given.workers} workers, {precision}")
+
+
+if __name__ == "__main__":
+    main()
