@@ -3,6 +3,7 @@
 Every process has the whole network and computes with its share of every batch.
 """
 
+import importlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +64,9 @@ def connected(processes: Processes, device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    # Optimizers import this. Imported later, it would keep the group as the default of its arguments, and threads that
+    # wait for messages would outlive the group and sometimes abort the process at its end.
+    importlib.import_module("torch._dynamo")
     with reporting_losses():
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:

@@ -34,7 +34,9 @@ def main(folder: Path) -> None:
         processes.average_gradients([norm.bias], len(given))
         result |= {"mean": norm.bias.grad, "range": result["range"].limits()}
         result["told"] = processes.from_main(mine, lambda: f"rank {mine.rank}")
-        torch.save(result, folder / f"{mine.rank}.pt")
+        torch.optim.SGD([norm.bias])
+    result["threads"] = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    torch.save(result, folder / f"{mine.rank}.pt")
 
 
 if __name__ == "__main__":
