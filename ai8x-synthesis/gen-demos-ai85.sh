@@ -20,3 +20,4 @@ demo mnist-80wide --seed 1 --sample-input "$here/samples/sample_mnist.npy"
 demo cifar10 --seed 1 --sample-input "$here/samples/sample_cifar-10.npy"
 demo cifar10-mixed --seed 1 --sample-input "$here/samples/sample_cifar-10.npy"
 demo kws20 --seed 1 --sample-input "$here/samples/sample_kws_20.npy"
+demo waves --seed 1

@@ -20,3 +20,4 @@ rtlsim mnist-80wide --seed 1 --sample-input "$here/samples/sample_mnist.npy"
 rtlsim cifar10 --seed 1 --sample-input "$here/samples/sample_cifar-10.npy"
 rtlsim cifar10-mixed --seed 1 --sample-input "$here/samples/sample_cifar-10.npy"
 rtlsim kws20 --seed 1 --sample-input "$here/samples/sample_kws_20.npy"
+rtlsim waves --seed 1

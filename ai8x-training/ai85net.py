@@ -217,8 +217,31 @@ def ai85kws20net(
                    fc_bias=bias, simulate=simulate)  # fmt: skip
 
 
+def ai85signalnet(
+    num_classes: int = 5,
+    num_channels: int = 1,
+    dimensions: tuple[int, int] = (512, 1),
+    bias: bool = False,
+    batch_norm: bool = False,
+    simulate: bool = False,
+) -> Ai85Net:
+    """Four Conv1d layers for signals of 64 to 1023 samples and one or a few channels."""
+    if dimensions[1] != 1:
+        raise ValueError(f"ai85signalnet needs one-dimensional data; given {dimensions[0]}x{dimensions[1]} pixels")
+    common = {"kernel_size": 5, "padding": 2, "bias": bias, "batch_norm": batch_norm, "simulate": simulate}
+    pooled = {"pool_size": 4, "pool_stride": 4, **common}
+    layers = {
+        "conv1": ai85.FusedConv1dReLU(num_channels, 24, **common),
+        "conv2": ai85.FusedMaxPoolConv1dReLU(24, 32, **pooled),
+        "conv3": ai85.FusedMaxPoolConv1dReLU(32, 48, **pooled),
+        "conv4": ai85.FusedMaxPoolConv1dReLU(48, 48, **pooled),
+    }
+    return Ai85Net(layers, num_classes, num_channels, dimensions, simulate=simulate)
+
+
 models: dict[str, Callable[..., Ai85Net]] = {
     constructor.__name__: constructor
-    for constructor in (ai85net5, ai85net80wide, ai85foldednet, ai85netextrasmall, ai85nascifarnet, ai85kws20net)
+    for constructor in (ai85net5, ai85net80wide, ai85foldednet, ai85netextrasmall, ai85nascifarnet, ai85kws20net,
+                        ai85signalnet)
 }
 """The networks that `train.py --model` can choose, by name."""

@@ -4,7 +4,7 @@ import argparse
 
 from converters import positive, positive_number
 
-SUMMARIES = ("model", "compute", "sparsity", "png")
+SUMMARIES = ("model", "compute", "sparsity", "png", "samples")
 NEED_WEIGHTS = ("--sense", "--activation-stats")
 
 
@@ -16,7 +16,8 @@ def add_to(group: argparse._ArgumentGroup) -> None:
         nargs="+",
         choices=SUMMARIES,
         metavar="KIND",
-        help="print the layers (model), their cost (compute), their zeros (sparsity), or draw them (png)",
+        help="print the layers (model), their cost (compute), their zeros (sparsity), or draw them (png); or draw "
+        "some of the training images (samples)",
     )
     only.add_argument(
         "--sense",

@@ -23,19 +23,21 @@ class Augmentation:
     """How training images are varied.
 
     Attributes:
-        crop_padding: images are shifted by up to so many pixels.
+        crop_padding: images are shifted by up to so many pixels; one-dimensional data only along their length.
         horizontal_flip: every other image is mirrored.
-        erased: side in pixels of a black square at a random place, part of which may lie outside; 0 for none.
+        erased: side in pixels of an empty square at a random place, part of which may lie outside; 0 for none.
+        zero: the value of what is shifted in, and of the square.
     """
 
     crop_padding: int
     horizontal_flip: bool
     erased: int = 0
+    zero: int = 0
 
     @classmethod
     def of(cls, dataset: DataSet, erased: int) -> "Augmentation":
         """The augmentation that a data set asks for, and squares of `erased` pixels."""
-        return cls(dataset.crop_padding, dataset.horizontal_flip, erased)
+        return cls(dataset.crop_padding, dataset.horizontal_flip, erased, dataset.zero)
 
 
 def generator(seed: int, epoch: int) -> torch.Generator:
@@ -54,24 +56,25 @@ def split(training_set: ImageSet, fraction: float, seed: int) -> tuple[ImageSet,
 def augment(
     images: Tensor, augmentation: Augmentation, random: torch.Generator, share: slice = slice(None)
 ) -> Tensor:
-    """Vary every image of a batch [N, C, H, W] on its own; what is shifted in is 0. Type and size stay.
+    """Vary every image of a batch [N, C, H, W] on its own. Type and size stay.
 
     Args:
         share: the images to give. Random numbers are drawn for all, so that no image depends on who else is given.
     """
     count, channels, height, width = images.shape
     pad = augmentation.crop_padding
+    across = pad if width > 1 else 0
     offsets = torch.randint(2 * pad + 1, (2, count, 1), generator=random)
     mirrored = torch.rand((count, 1), generator=random) < (0.5 if augmentation.horizontal_flip else 0.0)
     columns = torch.arange(width)
     rows = offsets[0, share] + torch.arange(height)
-    columns = offsets[1, share] + torch.where(mirrored[share], columns.flip(0), columns)
-    index = (rows[:, :, None] * (width + 2 * pad) + columns[:, None, :]).flatten(1)[:, None, :].to(images.device)
-    padded = F.pad(images[share], (pad, pad, pad, pad)).flatten(2)
+    columns = offsets[1, share].clamp(max=2 * across) + torch.where(mirrored[share], columns.flip(0), columns)
+    index = (rows[:, :, None] * (width + 2 * across) + columns[:, None, :]).flatten(1)[:, None, :].to(images.device)
+    padded = F.pad(images[share], (across, across, pad, pad), value=augmentation.zero).flatten(2)
     moved = padded.gather(2, index.expand(-1, channels, -1)).unflatten(2, (height, width))
     if augmentation.erased:
         squares = draw_squares((count, height, width), augmentation.erased, random)
-        moved = moved.masked_fill(squares[share, None].to(images.device), 0)
+        moved = moved.masked_fill(squares[share, None].to(images.device), augmentation.zero)
     return moved
 
 

@@ -36,6 +36,7 @@ SUPPORTED_DATASETS: Mapping[str, Dataset] = {
         ("up", "down", "left", "right", "stop", "go", "yes", "no", "on", "off", "one", "two", "three", "four", "five",
          "six", "seven", "eight", "nine", "zero", "unknown"),
     ),
+    "waves": Dataset((1, 512, 1), ("noise", "sine", "square", "triangle", "sawtooth")),
     "speechcom": Dataset((1, 64, 64), ("up", "down", "left", "right", "stop", "go", "other")),
 }
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datasets import cifar10, cifar100, fashionmnist, imagefolder, kws20, mnist
+from datasets import cifar10, cifar100, fashionmnist, imagefolder, kws20, mnist, signals
 from datasets.images import DataSet, ImageSet
 
 __all__ = ["NAMES", "REGISTRY", "DataSet", "ImageSet", "find"]
@@ -12,12 +12,17 @@ ALL = (
     kws20.dataset,
 )  # fmt: skip
 REGISTRY: dict[str, DataSet] = {dataset.name: dataset for dataset in ALL}
-NAMES = (*REGISTRY, imagefolder.NAME)
+NAMES = (*REGISTRY, imagefolder.NAME, signals.NAME)
 
 
 def find(name: str, data: Path, image_size: int | None) -> DataSet:
-    """The data set `name`, one of `NAMES`. What ImageFolder is like depends on the folder `data` and `image_size`.
+    """The data set `name`, one of `NAMES`. What a user's own data are like depends on the folder `data`.
 
-    Raises UserError when `data` does not hold what ImageFolder needs.
+    Args:
+        image_size: side of the pictures of ImageFolder, None: as they are.
+
+    Raises UserError when `data` does not hold what ImageFolder or Signals needs.
     """
-    return imagefolder.describe(data, image_size) if name == imagefolder.NAME else REGISTRY[name]
+    if name == imagefolder.NAME:
+        return imagefolder.describe(data, image_size)
+    return signals.describe(data) if name == signals.NAME else REGISTRY[name]

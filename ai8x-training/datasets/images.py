@@ -56,7 +56,7 @@ class DataSet:
         classes: the name of each class, by label.
         load: reads (training set, test set), looking in the folder it is given first.
         horizontal_flip: whether a mirrored image keeps its label, so that training may mirror images.
-        crop_padding: how many black pixels training may shift an image by, at most.
+        crop_padding: how many pixels training may shift an image by, at most.
         unit: the value that stands for 1.0, 255 of pictures or 256 of sound.
         described: what the key `dataset` of a network description calls it, where that is not `name`.
         fold: side of the squares of pixels that become channels; 1 for images as they are.
@@ -84,6 +84,11 @@ class DataSet:
         """
         folded = F.pixel_unshuffle(F.pad(images, (self.frame,) * 4), self.fold)
         return torch.cat((torch.full_like(folded[:, :1], 255), folded), 1) if self.constant else folded
+
+    @property
+    def zero(self) -> int:
+        """The value that stands for nothing: black, or a signal of 0."""
+        return 0 if self.unit == 255 else self.unit // 2
 
     @property
     def sample_stem(self) -> str:

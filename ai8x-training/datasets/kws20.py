@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 CHANNELS, STEPS = 128, 128
 SAMPLES = CHANNELS * STEPS
 RATE = 16000
+SHIFT = 12
+"""Training shifts recordings by up to so many steps: 96 ms of 8 ms each."""
 WORDS = ("up", "down", "left", "right", "stop", "go", "yes", "no", "on", "off", "one", "two", "three", "four", "five",
          "six", "seven", "eight", "nine", "zero")  # fmt: skip
 TEST_LIST = "testing_list.txt"
@@ -91,6 +93,6 @@ dataset = DataSet(
     (*WORDS, "unknown"),
     load,
     horizontal_flip=False,
-    crop_padding=0,
+    crop_padding=SHIFT,
     unit=256,
 )

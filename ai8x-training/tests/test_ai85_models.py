@@ -15,7 +15,7 @@ import qat
 from distiller import read_schedule
 
 TRAINING = Path(options.__file__).parent
-SHAPES = {"ai85nascifarnet": (3, 32, 32), "ai85kws20net": (128, 128, 1)}
+SHAPES = {"ai85nascifarnet": (3, 32, 32), "ai85kws20net": (128, 128, 1), "ai85signalnet": (1, 512, 1)}
 
 
 def build(name, **arguments):
@@ -33,6 +33,7 @@ def build(name, **arguments):
         ("ai85netextrasmall", {}, 2_514),
         ("ai85nascifarnet", {"bias": True}, 302_602),
         ("ai85kws20net", {"num_classes": 21}, 126_490),
+        ("ai85signalnet", {"num_classes": 5}, (24 + 24 * 32 + 32 * 48 + 48 * 48) * 5 + 48 * 8 * 5 + 5),
     ],
 )
 def test_parameter_counts(name, arguments, count):

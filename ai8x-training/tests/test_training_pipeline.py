@@ -24,14 +24,18 @@ def numbered(count: int, channels: int = 1, height: int = 4, width: int = 4) -> 
     return ImageSet(images, torch.arange(count))
 
 
-def slow_augment(images: np.ndarray, padding: int, flip: bool, random: torch.Generator) -> np.ndarray:
-    """Crop and flip one image after the other, with the random numbers drawn in the same order as the product does."""
+def slow_augment(images: np.ndarray, padding: int, flip: bool, zero: int, random: torch.Generator) -> np.ndarray:
+    """Crop and flip one image after the other, with the random numbers drawn in the same order as the product does.
+
+    One-dimensional data stays in its one column.
+    """
     count, _, height, width = images.shape
     tops, lefts = torch.randint(2 * padding + 1, (2, count, 1), generator=random).squeeze(2).tolist()
     chances = torch.rand((count, 1), generator=random).flatten().tolist()
     result = []
     for image, top, left, chance in zip(images, tops, lefts, chances, strict=True):
-        canvas = np.zeros((image.shape[0], height + 2 * padding, width + 2 * padding), np.uint8)
+        canvas = np.full((image.shape[0], height + 2 * padding, width + 2 * padding), zero, np.uint8)
+        left = padding if width == 1 else left
         canvas[:, padding : padding + height, padding : padding + width] = image
         crop = canvas[:, top : top + height, left : left + width]
         result.append(crop[:, :, ::-1] if flip and chance < 0.5 else crop)
@@ -47,13 +51,14 @@ def slow_augment(images: np.ndarray, padding: int, flip: bool, random: torch.Gen
     width=st.integers(1, 9),
     padding=st.integers(0, 4),
     flip=st.booleans(),
+    zero=st.sampled_from([0, 128]),
 )
-def test_batch_augmentation_equals_a_loop_over_images(seed, count, channels, height, width, padding, flip):
+def test_batch_augmentation_equals_a_loop_over_images(seed, count, channels, height, width, padding, flip, zero):
     images = torch.randint(
         256, (count, channels, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
     )
-    result = pipeline.augment(images, Augmentation(padding, flip), pipeline.generator(seed, 3))
-    expected = slow_augment(images.numpy(), padding, flip, pipeline.generator(seed, 3))
+    result = pipeline.augment(images, Augmentation(padding, flip, zero=zero), pipeline.generator(seed, 3))
+    expected = slow_augment(images.numpy(), padding, flip, zero, pipeline.generator(seed, 3))
     assert result.dtype == torch.uint8
     assert np.array_equal(result.numpy(), expected)
 
