@@ -57,6 +57,13 @@ def data_set(options: argparse.Namespace) -> DataSet:
     return datasets.find(options.dataset, options.data, options.image_size)
 
 
+def augmentation(options: argparse.Namespace) -> pipeline.Augmentation:
+    """How training varies the images of the data set."""
+    if options.no_augmentation:
+        return pipeline.Augmentation(0, False)
+    return pipeline.Augmentation.of(data_set(options), options.erase)
+
+
 def normalization(options: argparse.Namespace) -> pipeline.Normalize:
     """What makes the network's input of the data set's values, in float or (`-8`) exact mode."""
     return device_input(options, options.device, options.simulate)

@@ -144,11 +144,7 @@ def build_trainer(
     optimizer = construction.build_optimizer(options, model)
     steps = pipeline.batch_count(images.training, options.batch_size)
     scheduler = CompressionScheduler(schedule or EMPTY, model, optimizer, options.epochs, steps)
-    augmentation = (
-        pipeline.Augmentation(0, False)
-        if options.no_augmentation
-        else pipeline.Augmentation.of(construction.data_set(options), options.erase)
-    )
+    augmentation = construction.augmentation(options)
     bfloat16 = construction.use_bfloat16(options, device)
     return Trainer(
         model, optimizer, scheduler, images.training, augmentation, options.batch_size, seed, bfloat16, options.device,

@@ -109,8 +109,8 @@ class Recorder:
         if self.range is not None:
             self.saturated += int((values <= self.range.low).sum() + (values >= self.range.high).sum())
         if self.narrow:
-            limit = CODES / 2 / self.unit  # no value is as large, so that every bin has one code
-            self.codes += torch.histc(values, CODES, -limit, limit).long().cpu().numpy()
+            codes = (values * self.unit).floor_().add_(CODES // 2).to(torch.uint8).flatten()
+            self.codes += torch.bincount(codes, minlength=CODES).cpu().numpy()
         else:
             self.wide.append(values.flatten().cpu().numpy())
 

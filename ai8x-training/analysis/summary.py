@@ -11,7 +11,6 @@ from tabulate import tabulate
 from torch import Tensor, nn
 
 import construction
-import pipeline
 from analysis import picture, samples
 from analysis.layers import LayerInfo, layers_of, times
 from analysis.outputs import save_figure
@@ -117,8 +116,8 @@ def draw_samples(subject: Subject) -> str:
     """A picture of the data set."""
     assert subject.training is not None
     data_set = construction.data_set(subject.options)
-    augmentation = pipeline.Augmentation.of(data_set, subject.options.erase)
-    save_figure(samples.draw(data_set, subject.training, augmentation), subject.directory / SAMPLES)
+    figure = samples.draw(data_set, subject.training, construction.augmentation(subject.options))
+    save_figure(figure, subject.directory / SAMPLES)
     return f"Picture: {subject.directory / SAMPLES}"
 
 

@@ -54,6 +54,13 @@ def test_statistics_of_8_bit_layers_are_those_of_all_values(first, second, simul
     assert found.edges.tolist() == [code / unit for code in range(-128, 129)]
 
 
+def test_more_values_than_single_precision_can_count_are_counted():
+    many = np.zeros((1, 1, 4099, 4096), np.float32)  # more than 2**24
+    many[0, 0, 0, :3] = 0.5
+    found = recorded(FusedConv2dReLU(1, 1, 3), many)
+    assert (found.counts[128], found.counts[192], found.counts.sum()) == (many.size - 3, 3, many.size)
+
+
 @pytest.mark.parametrize(
     ("layer", "saturated"),
     [
