@@ -102,14 +102,17 @@ def main() -> None:
     """Print a table of the rounds, and the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog="example: nice -n -5 benchmarks/training.py --rounds 7")  # fmt: skip
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data sets (default: data)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each kind trains (default: 5)")
     parser.add_argument("--batches", type=int, default=41, help="batches in an epoch (default: 41)")
     parser.add_argument("--batch-size", type=int, default=256, help="images in a batch (default: 256)")
     parser.add_argument("--workers", type=int, default=4, help="processes of the DataLoader (default: 4, as then)")
     given = parser.parse_args()
     warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores, as then
-    chosen = options.parse(COMMAND)
+    chosen = options.parse([*COMMAND, "--data", str(given.data)])
     images = construction.load_images(chosen, 1, torch.device("cpu")).training
+    if len(images) < given.batches * given.batch_size or given.batches < 2:
+        parser.error(f"give at least 2 batches, and at most the {len(images)} images that there are")
     images = images.select(slice(0, given.batches * given.batch_size))
     first, ours = FirstKind(images, given.batch_size, given.workers), OurKind(images, given.batch_size)
     rounds = [(first.images_per_second(), ours.images_per_second()) for _ in range(given.rounds)]
