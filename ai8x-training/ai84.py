@@ -98,16 +98,16 @@ class Convolution(Layer):
 
     def finish(self, data: Tensor) -> Tensor:
         """What follows pooling: convolution with bias, reduction to 8 bits, activation (reference 1.4)."""
-        output = self.exact(data) if self.simulate else self.trained(data)
-        return F.relu(output) if self.activation == "ReLU" else output
+        output, limits = (self.exact(data), ai8x.INT8) if self.simulate else (self.trained(data), ai8x.Q7)
+        return ai8x.rectify(output, limits) if self.activation == "ReLU" else ai8x.clamp(output, limits)
 
     def exact(self, data: Tensor) -> Tensor:
-        """The device's integers."""
+        """The device's integers before they are saturated."""
         with ai8x.exact_arithmetic():
-            return ai8x.clamp(ai8x.reduce_accumulator(self.operator(data)), ai8x.INT8)
+            return ai8x.reduce_accumulator(self.operator(data))
 
     def trained(self, data: Tensor) -> Tensor:
-        """Float mode and quantized training."""
+        """The same in float mode and quantized training."""
         if self.quantized and self.first:
             data = ai8x.clamp(ai8x.round_half_even(data, 256), FIRST_DATA)
         output: Tensor = functional_call(self.operator, self.parameters_of(self.name), (data,))
@@ -115,7 +115,7 @@ class Convolution(Layer):
             output = self.norm(output)
         if self.quantized:
             output = ai8x.round_half_up(output, ai8x.FULL_SCALE)
-        return ai8x.clamp(output, ai8x.Q7)
+        return output
 
 
 class Conv2d(Convolution):

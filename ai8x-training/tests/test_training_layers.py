@@ -291,3 +291,26 @@ def test_projection_moves_weights_into_their_ranges_and_leaves_the_rest():
     assert conv.conv2d.bias.tolist() == [127 / 16384]
     assert linear.linear.weight.tolist() == [[-top, 0.5, top]]
     assert linear.linear.bias.tolist() == [-top]
+
+
+def with_gradient(function, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a function makes of some values, and the gradient that an output gradient of 1, 2, 3... becomes."""
+    leaf = values.clone().requires_grad_()
+    result = function(leaf)
+    result.backward(torch.arange(1, len(values) + 1).to(values.dtype))
+    return result.detach(), leaf.grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("limits", [ai8x.Q7, ai8x.INT8, ai84.FIRST_DATA, ai8x.Range(0.0, 127 / 128)], ids=repr)
+def test_saturation_has_the_values_and_gradients_of_pytorch_for_every_bfloat16_and_next_to_the_limits(limits, dtype):
+    every = torch.arange(2**16).to(torch.uint16).view(torch.bfloat16)
+    ends = torch.tensor([limits.low, 0.0, limits.high])
+    near = [torch.nextafter(ends, torch.full((3,), side)) for side in (-torch.inf, torch.inf)]
+    values = torch.cat([every[every.isfinite()].float(), ends, *near]).to(dtype)
+    for ours, theirs in (
+        (lambda data: ai8x.clamp(data, limits), lambda data: data.clamp(limits.low, limits.high)),
+        (lambda data: ai8x.rectify(data, limits), lambda data: data.clamp(limits.low, limits.high).relu()),
+    ):
+        for mine, expected in zip(with_gradient(ours, values), with_gradient(theirs, values), strict=True):
+            assert torch.equal(mine, expected)
