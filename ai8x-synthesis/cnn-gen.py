@@ -65,6 +65,14 @@ def pin(text: str) -> tuple[int, int]:
     return int(port), int(number)
 
 
+def seconds(text: str) -> float:
+    """A time of at least 0."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"a time of at least 0 is wanted, not {text}")
+    return value
+
+
 def count(text: str) -> int:
     """A number from 0."""
     if int(text) < 0:
@@ -89,13 +97,20 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def add_network_options(parser: argparse.ArgumentParser) -> None:
     """What to generate from."""
     network = parser.add_argument_group("network")
-    network.add_argument("--config-file", required=True, type=Path, metavar="FILE", help="YAML network description")
+    network.add_argument("--config-file", type=Path, metavar="FILE", help="YAML network description")
     network.add_argument("--checkpoint-file", type=Path, metavar="FILE",
                          help="quantized checkpoint, from ai84ize.py")
     network.add_argument("--check", action="store_true",
                          help="only check the rules of the device, and write nothing; works without a checkpoint too")
     network.add_argument("--estimate", action="store_true",
                          help="only print clocks, time and energy of every layer, as --check does without a checkpoint")
+    network.add_argument("--auto", action="store_true",
+                         help="complete the description: maps of processors, offsets, data format that it leaves out")
+    network.add_argument("--auto-time", type=seconds, default=10.0, metavar="SECONDS",
+                         help="how long to look for the best placement and its proof; 0: the first that fits "
+                              "(default: 10)")
+    network.add_argument("--write-yaml", type=Path, metavar="FILE",
+                         help="with --auto: write the completed description too")
     network.add_argument("--sample-input", type=Path, metavar="FILE",
                          help="sample, a NumPy file of integers [C, H, W] (default: samples/sample_DATASET.npy)")
     network.add_argument("--seed", type=int, metavar="N",
@@ -234,6 +249,12 @@ def contradiction(options: argparse.Namespace) -> str:
         return "--compact-data and --compact-weights are for programs that do not compare every store"
     if options.seed is not None and (options.checkpoint_file or options.seed < 0):
         return "--seed is a number from 0, and replaces --checkpoint-file"
+    if options.auto and options.checkpoint_file is None:
+        return "--auto needs --checkpoint-file, whose weights tell how many channels there are"
+    if options.write_yaml and not options.auto:
+        return "--write-yaml needs --auto"
+    if options.config_file is None and not options.auto:
+        return "--config-file is required, except with --auto and a checkpoint that describes its network"
     if options.seed is not None and options.fc_layer:
         return "--seed makes the weights of convolutions only; leave out --fc-layer"
     if options.stop_after is not None and options.stop_after < 0:
@@ -284,27 +305,34 @@ def request(options: argparse.Namespace) -> pipeline.Request:
                             options.fc_layer, options.input_offset, options.stop_after, options.overwrite_ok,
                             options.no_error_stop, options.no_bias, options.seed, options.fixed_input, is_dry(options),
                             program_options(options), options.cmsis_software_nn,
-                            not options.no_deduplicate_weights)  # fmt: skip
+                            not options.no_deduplicate_weights,
+                            options.auto_time if options.auto else None)  # fmt: skip
 
 
-def checked_model(options: argparse.Namespace) -> pipeline.Model:
-    """The model; broken rules that do not stop are printed."""
+def checked_model(options: argparse.Namespace, command: str) -> pipeline.Model:
+    """The model; broken rules that do not stop are printed, and an automatic placement is told and written."""
     model = pipeline.build_model(request(options))
     for violation in model.warnings:
         print(f"cnn-gen.py: warning: {violation}", file=sys.stderr)
+    if model.verdict:
+        print(model.verdict)
+    if options.write_yaml:
+        text = pipeline.description_file(model, command)
+        output.write_folder(options.write_yaml.parent, {options.write_yaml.name: text})
+        print(f"{options.write_yaml}: the completed description")
     return model
 
 
-def check(options: argparse.Namespace) -> None:
+def check(options: argparse.Namespace, command: str) -> None:
     """Check the rules of the device, and say so if all hold; print the estimate where it is wanted."""
-    model = checked_model(options)
+    model = checked_model(options, command)
     if options.verbose:
         print(kernel_map(model.device, model.network, model.placement))
     if not model.weights.trained:
-        print(f"{options.config_file}: checked without a checkpoint: channels are counted from the maps, "
+        print(f"{model.network.path}: checked without a checkpoint: channels are counted from the maps, "
               f"{model.network.layers[-1].out_channels} in the last layer")
     rules = pipeline.device_rules(request(options))
-    print(f"{options.config_file}: all {len(rules)} rules of {model.device.name} hold")
+    print(f"{model.network.path}: all {len(rules)} rules of {model.device.name} hold")
     if options.estimate:
         print(estimate.table(estimate.estimate(model)), end="")
 
@@ -354,7 +382,7 @@ def printed(options: argparse.Namespace, model: pipeline.Model) -> str:
 
 def generate(options: argparse.Namespace, command: str) -> None:
     """Generate, write, and say what to do next."""
-    model = checked_model(options)
+    model = checked_model(options, command)
     title = options.prefix
     if not options.embedded_code:
         title = rtlsim.test_name(title, model.network, str(options.test_dir))
@@ -378,11 +406,12 @@ def generate(options: argparse.Namespace, command: str) -> None:
 def main(arguments: list[str]) -> int:
     """Run the program; returns the exit status."""
     options = parse(arguments)
+    command = " ".join(shlex.join(["cnn-gen.py", *arguments]).split())  # one line, for comments
     try:
         if is_dry(options):
-            check(options)
-            return 0
-        generate(options, " ".join(shlex.join(["cnn-gen.py", *arguments]).split()))  # one line, for comments
+            check(options, command)
+        else:
+            generate(options, command)
     except IzerError as error:
         print(f"cnn-gen.py: error: {error}", file=sys.stderr)
         return 1

@@ -94,3 +94,15 @@ def read_tensors(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
     if not isinstance(content.get("arch"), str):
         raise IzerError(f"{path}: a checkpoint names its network in `arch`; this does not.")
     return content["arch"], tensors
+
+
+def described_network(path: Path) -> bytes:
+    """The YAML description of the network, without maps and offsets, that training stores in a checkpoint.
+
+    Raises IzerError if the file is no checkpoint, or an older one without a description.
+    """
+    text = torchfile.read(path).get("network")
+    if not isinstance(text, str):
+        raise IzerError(f"{path}: this checkpoint does not describe its network (the key `network`); write a "
+                        "description with the layers' parameters, and name it with --config-file.")
+    return text.encode()

@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from . import listing, program, reference, registers, rules, sampledata, verify
 from .ai84 import testweights
-from .checkpoint import Checkpoint
+from .auto import completion
+from .auto.completion import Verdict
+from .auto.yamltext import yaml_text
+from .checkpoint import Checkpoint, described_network
 from .cmsis_rules import CMSIS_RULES
 from .device import Device
 from .emit import blocklevel, cmsisnn, ctext, embedded, layerfiles, max78000, rtlsim
@@ -20,7 +23,7 @@ from .network import Network, build_network
 from .operations import CopyKernels, CopyPacked, Program
 from .placement import Choices, Placement
 from .targets import TARGETS, Target
-from .yamlcfg import SUPPORTED_DATASETS, Description, read_description
+from .yamlcfg import SUPPORTED_DATASETS, Description, parse_description, read_description
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
@@ -33,11 +36,11 @@ class Request:
     `seed` makes random weights, and a random sample if none is named; `fixed_input` replaces the sample by the words
     0x55555555 and 0xaaaaaaaa in turn. With `check_only` no weights are needed: the channels are those of the
     description's maps. With `cmsis_nn` the rules of CMSIS-NN hold too; with `deduplicate` AI85 stores equal kernels
-    once.
+    once. `auto` is None, or for how many seconds a placement is looked for that completes the description.
     """
 
     device: Device
-    config_file: Path
+    config_file: Path | None
     checkpoint_file: Path | None
     sample_input: Path | None = None
     fc_layer: bool = False
@@ -52,6 +55,7 @@ class Request:
     options: program.Options = field(default_factory=program.Options)
     cmsis_nn: bool = False
     deduplicate: bool = True
+    auto: float | None = None
 
     @property
     def target(self) -> Target:
@@ -78,6 +82,8 @@ class Model:
     waived: frozenset[str]
     warnings: tuple[Violation, ...]
     options: program.Options
+    description: Description
+    verdict: Verdict | None
 
     @property
     def target(self) -> Target:
@@ -103,7 +109,7 @@ class Model:
 def build_model(request: Request) -> Model:
     """Read, check, place and compute. Raises IzerError; RuleError names every broken rule."""
     target = request.target
-    description = read_description(request.config_file, target.grammar)
+    description = _description(request)
     unsupported = rules.check(rules.Described(description), target.description_rules)
     if unsupported:
         raise RuleError(unsupported)
@@ -114,6 +120,10 @@ def build_model(request: Request) -> Model:
                         request.fc_layer)  # fmt: skip
     net = _without_bias(net, request.no_bias)
     choices = Choices(request.input_offset, request.deduplicate and weights.trained)
+    verdict = None
+    if request.auto is not None:
+        description, verdict = completion.complete(request.device, target, description, net, choices, request.auto)
+        net = replace(net, data_format=description.layers[0].data_format or "hwc")
     placed = target.place(request.device, description, net, choices)
     subject = rules.Subject(description, request.device, weights, request.fc_layer, net, placed, sample.data)
     waived = _waived(request)
@@ -125,8 +135,19 @@ def build_model(request: Request) -> Model:
     return Model(
         request.device, weights, net, placed, sample, data, reference.run_network(net, data),
         tuple(target.registers(request.device, net, placed)), _classes(description, sample), waived,
-        warnings, request.options,
+        warnings, request.options, description, verdict,
     )  # fmt: skip
+
+
+def _description(request: Request) -> Description:
+    """The network description: a file, or what the checkpoint says of its network."""
+    maps = request.auto is None
+    if request.config_file is not None:
+        return read_description(request.config_file, request.target.grammar, maps)
+    if request.checkpoint_file is None:
+        raise IzerError("a network description is needed: name it with --config-file.")
+    text = described_network(request.checkpoint_file)
+    return parse_description(text, str(request.checkpoint_file), request.target.grammar, maps)
 
 
 def device_rules(request: Request) -> list[rules.Rule[rules.Subject]]:
@@ -271,6 +292,12 @@ def cmsis_files(
     return cmsisnn.emit(cmsisnn.Demo(model.device.name, title, command, model.network, model.sample, model.data,
                                      model.values[-1].output, model.scores, model.classes, sum(model.clocks), ending),
                         names)  # fmt: skip
+
+
+def description_file(model: Model, command: str) -> bytes:
+    """The completed description of an automatic placement, as YAML to edit."""
+    heading = [f"Created by: {command}", *([str(model.verdict)] if model.verdict else [])]
+    return yaml_text(model.description, model.network, model.placement, heading)
 
 
 def rtlsim_files(

@@ -96,7 +96,7 @@ class LayerDescription:
 
 @dataclass(frozen=True)
 class Description:
-    """A whole file: layers in processing order."""
+    """A whole file: layers in processing order. `text` is what was read."""
 
     path: str
     arch: str
@@ -106,6 +106,7 @@ class Description:
     weights: str | None = None
     bias: str | None = None
     lines: Mapping[str, int] = field(default_factory=dict)
+    text: bytes = b""
 
     def sources(self, index: int) -> tuple[int, ...]:
         """The layers whose outputs, one after the other, are a layer's input: by default the layer before."""
@@ -118,32 +119,41 @@ class Description:
         return next((n for n in later if index in self.sources(n)), None)
 
 
-def read_description(path: Path, grammar: Grammar = AI84_KEYS) -> Description:
-    """Read a YAML network description with the keys of a device.
+def read_description(path: Path, grammar: Grammar = AI84_KEYS, maps: bool = True) -> Description:
+    """Read a YAML network description; otherwise as `parse_description`. Raises IzerError too if there is no file."""
+    return parse_description(read_text(path), str(path), grammar, maps)
 
-    Raises IzerError where the file cannot be read or is not YAML, RuleError with every unknown or repeated key,
-    wrong type, missing key and repeated sequence number.
+
+def parse_description(data: bytes, path: str, grammar: Grammar = AI84_KEYS, maps: bool = True) -> Description:
+    """The description in `data` with the keys of a device; without `maps`, `processors` may be missing: then 0.
+
+    Raises IzerError where the data are not YAML, RuleError with every unknown or repeated key, wrong type, missing key
+    and repeated sequence number; they name `path`.
     """
-    root, constructor = compose(path)
+    root, constructor = compose(data, path)
     violations: list[Violation] = []
-    entries = dict(_entries(root, str(path), None, violations)) if isinstance(root, yaml.MappingNode) else {}
+    entries = dict(_entries(root, path, None, violations)) if isinstance(root, yaml.MappingNode) else {}
     if not entries:
         raise IzerError(f"{path}: a network description is a mapping with the keys arch, dataset and layers.")
-    values = _global_values(entries, grammar, str(path), constructor, violations)
-    layers = _layers(entries.get("layers"), grammar, str(path), constructor, violations)
+    values = _global_values(entries, grammar, path, constructor, violations)
+    layers = _layers(entries.get("layers"), grammar, path, constructor, maps, violations)
     if violations:
         raise RuleError(violations)
     lines = {key: _line(node) for key, node in entries.items()}
-    return Description(str(path), values["arch"], values["dataset"], layers, values.get("output_map"),
-                       values.get("weights"), values.get("bias"), lines)
+    return Description(path, values["arch"], values["dataset"], layers, values.get("output_map"),
+                       values.get("weights"), values.get("bias"), lines, data)
 
 
-def compose(path: Path) -> tuple[yaml.Node | None, Callable[[yaml.Node], Any]]:
-    """Parse a file to YAML nodes, and a function that turns a node into a Python value."""
+def read_text(path: Path) -> bytes:
+    """The content of a network description. Raises IzerError."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise IzerError(f"{path}: cannot read the network description: {error.strerror}.") from None
+
+
+def compose(data: bytes, path: str) -> tuple[yaml.Node | None, Callable[[yaml.Node], Any]]:
+    """Parse a description to YAML nodes, and a function that turns a node into a Python value. Raises IzerError."""
     if len(data) > MAX_FILE_BYTES:
         raise IzerError(f"{path}: a network description has at most {MAX_FILE_BYTES} bytes; this has {len(data)}.")
     try:
@@ -216,7 +226,7 @@ def _global_values(
 
 
 def _layers(
-    node: yaml.Node | None, grammar: Grammar, path: str, construct: Callable[[yaml.Node], Any],
+    node: yaml.Node | None, grammar: Grammar, path: str, construct: Callable[[yaml.Node], Any], maps: bool,
     violations: list[Violation],
 ) -> tuple[LayerDescription, ...]:
     if node is None:
@@ -225,12 +235,12 @@ def _layers(
         violations.append(Violation("type", "`layers` is a list with at least one layer.", "something else", "", None,
                                     f"{path}:{_line(node)}"))
         return ()
-    listed = [_layer(n, item, grammar, path, construct, violations) for n, item in enumerate(node.value)]
+    listed = [_layer(n, item, grammar, path, construct, maps, violations) for n, item in enumerate(node.value)]
     return _in_order([layer for layer in listed if layer], path, violations)
 
 
 def _layer(
-    number: int, node: yaml.Node, grammar: Grammar, path: str, construct: Callable[[yaml.Node], Any],
+    number: int, node: yaml.Node, grammar: Grammar, path: str, construct: Callable[[yaml.Node], Any], maps: bool,
     violations: list[Violation],
 ) -> LayerDescription | None:
     """One layer; None if it has no processors (a violation then)."""
@@ -255,6 +265,8 @@ def _layer(
         written.add(key)
         values[name] = _parse(key, parser, value_node, construct, number, path, violations)
         lines[name] = _line(value_node)
+    if not maps:
+        values.setdefault("processors", 0)
     if "processors" not in values:
         violations.append(Violation("missing-key", "`processors` is mandatory in every layer.", "nothing",
                                     "Add the map of the processors that handle the input channels.", number,

@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from ..errors import IzerError
-from ..yamlcfg import compose
+from ..yamlcfg import compose, read_text
 
 WEIGHT_BITS = (1, 2, 4, 8)  # AI85 hardware reference 1.4
 OPERATION_KEYS = ("op", "operation", "operator", "convolution")
@@ -20,7 +20,7 @@ def read_widths(path: Path) -> tuple[int | None, ...]:
     another one, have no place in the list, since the checkpoint has no weights for them either. Raises IzerError with
     the line for a file that is no description, and for another width (AI85 hardware reference 13.2).
     """
-    layers = _child(compose(path)[0], "layers")
+    layers = _child(compose(read_text(path), str(path))[0], "layers")
     if not isinstance(layers, yaml.SequenceNode):
         raise IzerError(f"{path}: a network description has a list `layers`; this has none.")
     ordered: dict[int, yaml.Node] = {}
