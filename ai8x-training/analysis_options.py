@@ -5,6 +5,8 @@ import argparse
 from converters import positive, positive_number
 
 SUMMARIES = ("model", "compute", "sparsity", "png", "samples")
+WITH_INTEGERS = ("--summary", "--sense", "--activation-stats")
+"""The analyses of quantized networks, with -8, too."""
 NEED_WEIGHTS = ("--sense", "--activation-stats")
 
 
@@ -32,8 +34,7 @@ def add_to(group: argparse._ArgumentGroup) -> None:
         const="valid",
         choices=("train", "valid", "test"),
         metavar="PHASE",
-        help="statistics and histograms of what each layer gives for the train, valid or test images [valid]; with -8 "
-        "of the device's integers",
+        help="statistics and histograms of what each layer gives for the train, valid or test images [valid]",
     )
     only.add_argument(
         "--lr-range-test",

@@ -236,8 +236,7 @@ def add_evaluation_options(group: argparse._ArgumentGroup) -> None:
         "--8-bit-mode",
         dest="simulate",
         action="store_true",
-        help="with --evaluate or --activation-stats: compute with the integers of the device, on weights that "
-        "ai84ize.py wrote",
+        help="with --evaluate or an analysis: compute with the integers of the device, on weights of ai84ize.py",
     )
     group.add_argument(
         "--check", action="store_true", help="only check that the untrained network fits the device, and print it"
@@ -286,8 +285,9 @@ def check_combination(parser: argparse.ArgumentParser, options: argparse.Namespa
     for name, given in evaluating.items():
         if given and not options.evaluate:
             parser.error(f"{name} needs --evaluate")
-    if options.simulate and not (options.evaluate or options.activation_stats):
-        parser.error("-8 needs --evaluate or --activation-stats")
+    integers = analysis_options.WITH_INTEGERS
+    if options.simulate and not options.evaluate and analysis_options.chosen(options) not in integers:
+        parser.error(f"-8 needs --evaluate or one of {', '.join(integers)}")
     if options.save_sample is not None and not options.simulate:
         parser.error("--save-sample needs -8: the sample holds the device's integers")
     if options.evaluate and options.exp_load_weights_from is None:

@@ -111,6 +111,7 @@ def test_a_run_writes_table_and_picture_and_repeats_by_seed(call, tmp_path):
         (["--lr-range", 0, 1], "must be above 0; given 0", 2),
         (["--lr-steps", 0], "must be at least 1; given 0", 2),
         (["--sense", "element"], "not allowed with argument", 2),
+        (["-8"], "-8 needs --evaluate", 2),
         (["--lr-range", 1e30, 1e35, "--optimizer", "adam", "--lr-steps", 2], "the loss explodes at", 1),
     ],
 )

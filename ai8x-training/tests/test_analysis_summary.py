@@ -141,3 +141,13 @@ def test_weights_of_another_network_are_refused_before_anything_is_written(call,
     assert status == 1
     assert "is a checkpoint of ai84netsmall" in error
     assert [path.name for path in tmp_path.iterdir()] == ["net"]
+
+
+def test_quantized_weights_are_summed_up_with_8(call, tmp_path):
+    model = ai84net.ai84netextrasmall(num_channels=1, simulate=True)
+    model.load_state_dict({name: torch.full_like(value, 3) for name, value in model.state_dict().items()})
+    checkpoint.save(tmp_path / "net", model, "ai84netextrasmall", 0, None, {}, {})
+    arguments = [*NETWORK, "--summary", "sparsity", "--exp-load-weights-from", tmp_path / "net"]
+    assert call(*arguments)[0] == 1
+    status, output, _ = call(*arguments, "-8")
+    assert (status, "0 of 2,504 weights are 0" in output) == (0, True)
