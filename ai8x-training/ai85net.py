@@ -135,14 +135,17 @@ def ai85foldednet(
     batch_norm: bool = False,
     simulate: bool = False,
 ) -> Ai85Net:
-    """Five convolutions of 64 and 128 channels for a folded image (`datasets.DataSet.arrange`)."""
+    """Five convolutions of 64 to 128 channels for a folded image (`datasets.DataSet.arrange`).
+
+    112 channels in front of the classification layer take 56 processors, and leave the others' columns to conv1.
+    """
     common = {"padding": 1, "bias": bias, "batch_norm": batch_norm, "simulate": simulate}
     layers = {
         "conv1": ai85.FusedConv2dReLU(num_channels, 64, 3, **common),
         "conv2": ai85.FusedConv2dReLU(64, 64, 3, **common),
         "conv3": ai85.FusedMaxPoolConv2dReLU(64, 128, 3, **common),
         "conv4": ai85.FusedConv2dReLU(128, 128, 3, **common),
-        "conv5": ai85.FusedMaxPoolConv2dReLU(128, 128, 3, **common),
+        "conv5": ai85.FusedMaxPoolConv2dReLU(128, 112, 3, **common),
     }
     return Ai85Net(layers, num_classes, num_channels, dimensions, simulate=simulate)
 

@@ -74,13 +74,20 @@ def save(
     optimizer: torch.optim.Optimizer | None,
     compression_sched: dict[str, Any],
     extras: dict[str, Any],
+    network: str = "",
 ) -> None:
-    """Write a checkpoint atomically; it holds no class, so that `torch.load(weights_only=True)` reads it."""
+    """Write a checkpoint atomically; it holds no class, so that `torch.load(weights_only=True)` reads it.
+
+    Args:
+        network: its description for cnn-gen.py, see structure.py; left out where it is empty.
+    """
     contents: dict[str, Any] = {"epoch": epoch, "arch": arch, "state_dict": to_plain(dict(model.state_dict()))}
     if optimizer is not None:
         contents["optimizer_state_dict"] = to_plain(optimizer.state_dict())
         contents["optimizer_type"] = type(optimizer).__name__
     contents |= {"compression_sched": to_plain(compression_sched), "extras": extras}
+    if network:
+        contents["network"] = network
     # Given a name, torch.save would put it into the archive, and the file would depend on where it was written.
     with replacing(path) as scratch, scratch.open("wb") as file:
         torch.save(contents, file)

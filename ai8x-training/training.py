@@ -22,6 +22,7 @@ import pipeline
 import qat
 import resuming
 import runlog
+import structure
 from analysis.layers import layers_of
 from board import Board
 from construction import Images
@@ -265,13 +266,15 @@ def save_epoch(run: Run, epoch: int, top1: float, best: Best) -> None:
         return
     trainer, arch = run.trainer, run.options.arch
     extras = {"current_top1": top1, "best_top1": best.top1, "best_epoch": best.epoch, "run": run.settings}
+    dataset = construction.data_set(run.options)
+    network = structure.describe(trainer.model, arch, dataset.described or dataset.name)
     if best.epoch == epoch:
         exported = trainer.device.exported(plain(trainer.model, rounded=True))
         state = trainer.scheduler.state_dict(exported)
-        checkpoint.save(run.directory / BEST, exported, arch, epoch, None, state, extras)
+        checkpoint.save(run.directory / BEST, exported, arch, epoch, None, state, extras, network)
     last = plain(trainer.model, rounded=False)
     state = trainer.scheduler.state_dict(last)
-    checkpoint.save(run.directory / LAST, last, arch, epoch, trainer.optimizer, state, extras)
+    checkpoint.save(run.directory / LAST, last, arch, epoch, trainer.optimizer, state, extras, network)
 
 
 def log_epoch(run: Run, epoch: int, result: EpochResult, validation: Evaluation, best: Best) -> None:

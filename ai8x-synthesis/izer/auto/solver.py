@@ -70,10 +70,12 @@ class Model:
             if heights[layer.index]:
                 starts[layer.index] = self.model.new_int_var(0, most // 4, "")
                 self.model.add(4 * starts[layer.index] + heights[layer.index] <= top)
-        for one, other in combinations(starts, 2):
+        everywhere = {n for n in starts if self._is_everywhere(n)}
+        order = sorted(starts, key=lambda n: (not problem.in_order and n not in everywhere, n))
+        for one, other in combinations(order, 2):
             shared = self._shares_processors(one, other)
             behind = 4 * starts[one] + heights[one] <= 4 * starts[other]
-            if problem.in_order:
+            if problem.in_order or one in everywhere:
                 self.model.add(behind).only_enforce_if(shared)
             else:
                 first = self.model.new_bool_var("")
@@ -81,6 +83,11 @@ class Model:
                 ahead = 4 * starts[other] + heights[other] <= 4 * starts[one]
                 self.model.add(ahead).only_enforce_if(shared, ~first)
         return top
+
+    def _is_everywhere(self, layer: int) -> bool:
+        """Whether a layer has all processors. AI85 puts its columns before all others (AI85 hardware reference 5.7)."""
+        processors = self.problem.processors(self.problem.network.layers[layer], 0)
+        return processors.bit_count() == self.problem.device.processors
 
     def _shares_processors(self, one: int, other: int) -> cp_model.IntVar:
         """Whether two layers have a processor in common."""
