@@ -4,10 +4,12 @@
 The first generation's kind: every image is a PIL image that Python shifts, mirrors and makes a tensor of, in the
 worker processes of a DataLoader; float32; batch, channel, row, column order. Both kinds train in turn, each round both,
 with the same network, images, optimizer and batch size. Time counts from the end of an epoch's first batch, because
-starting the workers takes long and an epoch has more batches than this takes.
+starting the workers takes long and an epoch has more batches than this takes. Where other programs want the processor
+too, images per second of processor time (of all threads and workers, from the first batch on) say more.
 """
 
 import argparse
+import os
 import statistics
 import sys
 import time
@@ -33,6 +35,7 @@ import training
 from datasets import ImageSet
 from processes import ALONE
 
+FORMATS = ("", *(".0f", ".0f", ".2f") * 2)
 COMMAND = ("--model", "ai84net5", "--dataset", "FashionMNIST", "--validation-split", "0", "--seed", "1", "--cpu")
 
 
@@ -98,6 +101,18 @@ class OurKind:
         return (steps[-1].images - steps[0].images) / (steps[-1].seconds - steps[0].seconds)
 
 
+def processor_seconds() -> float:
+    """Processor time of this process and of the workers that have ended."""
+    return sum(os.times()[:4])
+
+
+def speeds(kind: FirstKind | OurKind, images: int) -> tuple[float, float]:
+    """Images per second, and per second of processor time, of an epoch of so many images."""
+    start = processor_seconds()
+    per_second = kind.images_per_second()
+    return per_second, images / (processor_seconds() - start)
+
+
 def main() -> None:
     """Print a table of the rounds, and the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -115,12 +130,16 @@ def main() -> None:
         parser.error(f"give at least 2 batches, and at most the {len(images)} images that there are")
     images = images.select(slice(0, given.batches * given.batch_size))
     first, ours = FirstKind(images, given.batch_size, given.workers), OurKind(images, given.batch_size)
-    rounds = [(first.images_per_second(), ours.images_per_second()) for _ in range(given.rounds)]
-    rows = [(number, *speeds, speeds[1] / speeds[0]) for number, speeds in enumerate(rounds, 1)]
-    rows.append(("median", *(statistics.median(row[column] for row in rows) for column in (1, 2, 3))))
-    print(tabulate(rows, ("round", "first generation's kind", "train.py", "ratio"), floatfmt=("", ".0f", ".0f", ".2f")))
+    rows: list[tuple[object, ...]] = []
+    for number in range(1, given.rounds + 1):
+        pairs = zip(speeds(first, len(images)), speeds(ours, len(images)), strict=True)
+        rows.append((number, *(value for then, now in pairs for value in (then, now, now / then))))
+    rows.append(("median", *(statistics.median(column) for column in list(zip(*rows, strict=True))[1:])))
+    columns = ("first kind", "train.py", "ratio")
+    print(tabulate(rows, ("round", *columns, *(f"{name} (processor time)" for name in columns)), floatfmt=FORMATS))
     precision = "bfloat16" if ours.trainer.bfloat16 else "float32"
-    print(f"images per second; {torch.get_num_threads()} threads; float32 and {given.workers} workers, {precision}")
+    print(f"images per second; {torch.get_num_threads()} threads; first kind: float32, {given.workers} workers; "
+          f"train.py: {precision}")  # fmt: skip
 
 
 if __name__ == "__main__":
