@@ -19,6 +19,7 @@ from izer.emit.max78000 import Choices
 from izer.errors import IzerError
 from izer.kernelmap import kernel_map
 from izer.program import LOAD_SECTIONS, Options
+from izer.report import page as report
 from izer.targets import TARGETS
 
 LATER = ("--fifo", "--fast-fifo", "--fast-fifo-quad", "--riscv")
@@ -200,6 +201,9 @@ def add_file_options(parser: argparse.ArgumentParser) -> None:
     files.add_argument("--autogen", type=Path, default=Path("tests"), metavar="DIR",
                        help="folder of autogen_list, the list of RTL tests, or None for no list (default: tests)")
     files.add_argument("--queue-name", default="lowp", metavar="NAME", help="regression queue (default: lowp)")
+    files.add_argument("--report", type=Path, metavar="FILE.html",
+                       help="write an HTML page: shapes, memory maps, histograms, time and energy, rules; "
+                            "with --check or --estimate, nothing else")
     files.add_argument("-v", "--verbose", action="store_true", help="print registers, kernel map and all values")
     files.add_argument("-D", "--debug", action="store_true", help="print every bus access with its reason")
     files.add_argument("--debug-computation", action="store_true",
@@ -335,6 +339,15 @@ def check(options: argparse.Namespace, command: str) -> None:
     print(f"{model.network.path}: all {len(rules)} rules of {model.device.name} hold")
     if options.estimate:
         print(estimate.table(estimate.estimate(model)), end="")
+    if options.report:
+        write_report(options, model, command)
+
+
+def write_report(options: argparse.Namespace, model: pipeline.Model, command: str) -> None:
+    """Write the page that --report asks for."""
+    page = report.render(model, pipeline.device_rules(request(options)), command)
+    output.write_folder(options.report.parent, {options.report.name: page})
+    print(f"{options.report}: the report; open it in a browser")
 
 
 def generated_files(
@@ -393,6 +406,8 @@ def generate(options: argparse.Namespace, command: str) -> None:
         files[options.log_filename] = f"{command}\n\n{log}".encode()
     else:
         print(log, end="")
+    if options.report:
+        write_report(options, model, command)
     output.write_folder(folder, files)
     print(f"{folder}: {', '.join(sorted(files))}")
     if options.embedded_code:

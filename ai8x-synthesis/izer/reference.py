@@ -72,11 +72,16 @@ def dilated(weight: NDArray[np.int8], distance: int) -> NDArray[np.int8]:
     return stretched
 
 
-def scale(accumulator: NDArray[np.int64], shift: int = 0) -> NDArray[np.int8]:
-    """Times 2**`shift` / 128, rounded half toward plus infinity, saturated to -128..127 (1.4, 85 1.4)."""
+def unclipped(accumulator: NDArray[np.int64], shift: int = 0) -> NDArray[np.int64]:
+    """Times 2**`shift` / 128, rounded half toward plus infinity (1.4, 85 1.4)."""
     left, right = max(0, shift), 7 + max(0, -shift)
     rounded: NDArray[np.int64] = ((accumulator << left) + (1 << right - 1)) >> right
-    return np.clip(rounded, -128, 127).astype(np.int8)
+    return rounded
+
+
+def scale(accumulator: NDArray[np.int64], shift: int = 0) -> NDArray[np.int8]:
+    """The same, saturated to -128..127."""
+    return np.clip(unclipped(accumulator, shift), -128, 127).astype(np.int8)
 
 
 def activate(scaled: NDArray[np.int8], activation: str) -> NDArray[np.int8]:

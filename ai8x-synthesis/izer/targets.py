@@ -1,9 +1,10 @@
 """The devices with the procedures in which they differ; everything else about them is in device.py."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ from .latency import Clocks
 from .network import Layer, LayerBuilder, Network
 from .operations import CopyKernels, CopyPacked, Program, Section, Unload
 from .placement import Choices, LayerPlace, Placement
+from .program_rules import ProgramRule
 from .reference import LayerValues
 from .registers import RegisterValue
 from .rules import Described, Rule, Subject
@@ -88,6 +90,7 @@ class Target:
     clocks: Callable[[Device, Network, Placement], tuple[Clocks, ...]]
     layer_checks: Callable[[Device, Network, Placement, Iterable[LayerValues]], tuple[Section, ...]]
     unloads: Callable[[Device, Layer, LayerPlace], Iterator[Unload]]
+    program_rules: Sequence[ProgramRule[Any]]
     verify: Callable[[Device, Network, NDArray[np.int8], Program], list[Violation]]
 
 
@@ -107,12 +110,14 @@ TARGETS = {
         lambda rounding: layers84.build_layer,
         placement84.place_network, registers84.layer_registers, kernels84.kernel_arrays, kernels84.kernel_stores,
         lambda groups: POWER_UP84, program84.lower, latency84.layer_clocks,
-        program84.layer_checks, program84.unloads, checker84.check_program),
+        program84.layer_checks, program84.unloads, checker84.PROGRAM_RULES,
+        checker84.check_program),
     AI85.number: Target(
         AI85, AI85_KEYS, True, False, DESCRIPTION_RULES, SHARED85 + LAYER_RULES85 + PLACEMENT_RULES85, _checkpoint85,
         testweights85.untrained, testweights85.random_weights, False,
         lambda rounding: partial(layers85.build_layer, average_rounding=rounding),
         placement85.place_network, registers85.layer_registers, weights85.kernel_copies, weights85.kernel_copies,
         power_up85, program85.lower, latency85.layer_clocks,
-        program85.layer_checks, program85.unloads, checker85.check_program),
+        program85.layer_checks, program85.unloads, checker85.PROGRAM_CHECKS,
+        checker85.check_program),
 }  # fmt: skip

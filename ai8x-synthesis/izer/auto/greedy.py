@@ -19,14 +19,24 @@ def solve(problem: Problem) -> Solution:
 def _windows(problem: Problem) -> tuple[int, ...]:
     """For every group the window in which the columns of its readers reach least far, the first of equal ones."""
     tops = np.zeros(problem.device.processors, np.int64)
-    chosen = []
+    chosen: list[int] = []
     for number, group in enumerate(problem.groups):
         readers = [layer for layer in problem.network.layers if problem.group_of(layer.sources[0]) == number]
         trials = [_stacked(problem, tops, readers, window) for window in range(len(group[0].windows))]
-        best = min(range(len(trials)), key=lambda n: int(trials[n].max()) if readers else 0)
+        best = min((n for n in range(len(trials)) if _follows(problem, chosen, number, n)),
+                   key=lambda n: int(trials[n].max()) if readers else 0, default=0)  # fmt: skip
         chosen.append(best)
         tops = trials[best]
     return tuple(chosen)
+
+
+def _follows(problem: Problem, chosen: list[int], number: int, window: int) -> bool:
+    """Whether the layers that write a group may do so in this window, after what was chosen for their inputs."""
+    windows = [*chosen, window]
+    layers = [problem.network.layers[value.source] for value in problem.groups[number] if value.source >= 0]
+    inputs = [problem.group_of(layer.sources[0]) for layer in layers]
+    return all(problem.follows(layer, windows[group], window) for layer, group in zip(layers, inputs, strict=True)
+               if group <= number)  # fmt: skip
 
 
 def _stacked(problem: Problem, tops: NDArray[np.int64], readers: list, window: int) -> NDArray[np.int64]:  # type: ignore[type-arg]

@@ -105,6 +105,23 @@ class Problem:
         """The map of a layer's processors when its input has the window of this number."""
         return union(self.value(source).windows[window].processors for source in layer.sources)
 
+    def follows(self, layer: Layer, window: int, output: int) -> bool:
+        """Whether a layer's output may have one window when its input has another.
+
+        A layer without weights leaves every channel in its quadrant (AI85 hardware reference 4.3.5).
+        """
+        if layer.convolves:
+            return True
+        size = self.device.group_processors
+        inputs, outputs = self.processors(layer, window), self.value(layer.index).windows[output].processors
+        return all((inputs >> n & (1 << size) - 1).bit_count() == (outputs >> n & (1 << size) - 1).bit_count()
+                   for n in range(0, self.device.processors, size))  # fmt: skip
+
+    def in_first_group(self, group: int, window: int) -> bool:
+        """Whether a window has a processor of group 0, which must take part (AI84 hardware reference 3.2)."""
+        first = (1 << self.device.group_processors) - 1
+        return any(value.windows[window].processors & first for value in self.groups[group])
+
     def rivals(self) -> Iterator[tuple[Value, Value]]:
         """The pairs of values of which the later one is written while the other is still needed."""
         values = self.values
@@ -165,7 +182,7 @@ def _choices(device: Device, description: Description, network: Network, group: 
         return _input_choices(device, description, network, given[0], counts[0])
     if len(group) == 1 and given[0]:
         return [Maps((given[0],))]
-    cut = [_cut(bitmap, counts) for bitmap in ([whole] if whole else _runs(device, sum(counts)))]
+    cut = [_cut(whole, counts)] if whole else list(_runs(device, counts))
     fitting = [Maps(maps) for maps in cut
                if all(wanted in (0, found) for wanted, found in zip(given, maps, strict=True))]  # fmt: skip
     if not fitting:
@@ -181,7 +198,7 @@ def _input_choices(
 ) -> list[Maps]:
     """The choices for a network input that is read alone, HWC first; those that do not fit are left out."""
     written, first = description.layers[0].data_format, network.layers[0]
-    runs = [given] if given else _runs(device, count)
+    runs = [given] if given else [maps[0] for maps in _runs(device, [count])]
     wanted = [Maps((bitmap,)) for bitmap in runs if written != "chw"]
     readers = [layer for layer in network.layers if NETWORK_INPUT in layer.sources]
     if written == "chw" or (written is None and _allows_chw(device, readers)):
@@ -213,9 +230,15 @@ def _given(description: Description, network: Network, source: int) -> int:
                  if layer.sources == (source,) and description.layers[layer.index].processors), 0)  # fmt: skip
 
 
-def _runs(device: Device, count: int) -> list[int]:
-    """All maps of so many consecutive processors from a multiple of four on."""
-    return [((1 << count) - 1) << first for first in range(0, max(1, device.processors - count + 1), LANES)]
+def _runs(device: Device, counts: list[int]) -> Iterator[tuple[int, ...]]:
+    """All maps of so many consecutive processors, each from a multiple of four on, one behind the other.
+
+    No two of them share an instance, where hardware writes whole words.
+    """
+    sizes = [-(-count // LANES) * LANES for count in counts]
+    starts = [sum(sizes[:n]) for n in range(len(sizes))]
+    for first in range(0, max(1, device.processors - sum(sizes) + 1), LANES):
+        yield tuple(((1 << count) - 1) << first + start for count, start in zip(counts, starts, strict=True))
 
 
 def _spread(device: Device, count: int) -> list[int]:

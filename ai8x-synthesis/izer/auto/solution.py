@@ -50,5 +50,5 @@ def measured(problem: Problem, description: Description) -> Measures:
     for layer, place in zip(network.layers, placed.layers, strict=True):
         data_format = description.layers[0].data_format or "hwc" if layer.index == 0 else "hwc"
         ends += [output_region(layer, place).words.stop, input_region(layer, place, data_format).words.stop]
-    clocks = sum(each.total for each in problem.target.clocks(device, network, placed))
+    clocks = device.startup_clocks + sum(each.total for each in problem.target.clocks(device, network, placed))
     return Measures(columns, 4 * max(ends), clocks)

@@ -56,9 +56,23 @@ class Model:
         self.chosen = [[self.model.new_bool_var("") for _ in group[0].windows] for group in problem.groups]
         for choice in self.chosen:
             self.model.add_exactly_one(choice)
+        self._add_groups()
         self.columns = self._add_columns()
         self.offsets: dict[int, Any] = {value.source: self._add_offset(value) for value in problem.values}
         self.memory = self._add_memory()
+
+    def _add_groups(self) -> None:
+        """Group 0 takes part, and layers without weights leave their channels in their groups."""
+        problem = self.problem
+        self.model.add_bool_or(
+            variable for n, choice in enumerate(self.chosen) for window, variable in enumerate(choice)
+            if problem.in_first_group(n, window))  # fmt: skip
+        for layer in problem.network.layers:
+            inputs, outputs = problem.group_of(layer.sources[0]), problem.group_of(layer.index)
+            for a, first in enumerate(self.chosen[inputs]):
+                for b, second in enumerate(self.chosen[outputs]):
+                    if not problem.follows(layer, a, b):
+                        self.model.add_bool_or(~first, ~second)
 
     def _add_columns(self) -> cp_model.IntVar:
         """Layers that share a processor lie in other columns, each from a multiple of four on."""
