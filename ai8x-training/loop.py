@@ -197,7 +197,8 @@ class Trainer:
 
     def autocast(self) -> AbstractContextManager[object]:
         """bfloat16 arithmetic for the network, where it is on."""
-        return torch.autocast("cpu", torch.bfloat16) if self.bfloat16 else nullcontext()
+        device = self.training_set.images.device.type
+        return torch.autocast(device, torch.bfloat16) if self.bfloat16 else nullcontext()
 
 
 def cpu_seconds() -> float:
