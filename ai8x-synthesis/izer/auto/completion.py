@@ -34,8 +34,8 @@ class Verdict:
             return f"Automatic placement: {taken}; not proven to be the best (--auto-time 0)."
         if self.proven:
             return f"Automatic placement: {taken}; proven optimal."
-        return (f"Automatic placement: {taken}; at least {self.columns} columns and, with that, {self.memory} bytes "
-                "are needed. More --auto-time may close the gap.")  # fmt: skip
+        return (f"Automatic placement: {taken}; not proven optimal: at least {self.columns} columns and, with that, "
+                f"{self.memory} bytes are needed.")  # fmt: skip
 
 
 def complete(

@@ -9,6 +9,8 @@ after the other, make a group, whose windows are chosen together.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ..device import Device
 from ..errors import RuleError, Violation
 from ..memory import input_region, output_region
@@ -72,7 +74,7 @@ class Problem:
         description: as it was given.
         network: its layers.
         groups: the values, in the order in which their first ones are written.
-        columns: how many columns of weight memory every layer takes in each of its processors; 0 without weights.
+        columns: how many columns of weight memory every layer takes at least in each of its processors.
     """
 
     device: Device
@@ -152,8 +154,19 @@ def build_problem(
     groups = tuple(
         tuple(_value(description, network, trial, choices, source, [(each.maps[n], each.chw) for each in possible])
               for n, source in enumerate(group)) for group, possible in zip(sources, maps, strict=True))  # fmt: skip
-    columns = tuple(max(place.columns, default=-1) + 1 for place in trial)
+    columns = tuple(0 if _may_share(device, network, choices, layer) else max(place.columns, default=-1) + 1
+                    for layer, place in zip(network.layers, trial, strict=True))  # fmt: skip
     return Problem(device, target, description, network, choices, groups, columns)
+
+
+def _may_share(device: Device, network: Network, choices: Choices, layer: Layer) -> bool:
+    """Whether an earlier layer has the same kernels, which are then stored once in the same processors.
+
+    AI85 hardware reference 4.3.7. Whether they are depends on the maps, so that such a layer may need no columns.
+    """
+    return device.max_passes > 1 and choices.deduplicate and any(
+        other.convolves and other.weight_bits == layer.weight_bits and other.flatten == layer.flatten
+        and np.array_equal(other.weight, layer.weight) for other in network.layers[: layer.index])  # fmt: skip
 
 
 def _grouped_sources(network: Network) -> list[tuple[int, ...]]:
