@@ -14,7 +14,7 @@ help:
 	@echo "make test-all  the slow tests too"
 	@echo "make conformance  compare with the conformance cases; CASES=FOLDER for others"
 	@echo "make fuzz      compare N=$(N) random networks for DEVICE=$(DEVICE) (84, 85) in all implementations"
-	@echo "make figures   draw the pictures of docs/ and write docs/limits.md again"
+	@echo "make figures   draw the pictures of docs/, write docs/limits.md and docs/ai84net.xlsx again"
 	@echo "make clean     remove everything that the other targets made, except .venv and data"
 
 .venv/complete: setup.sh constraints.txt requirements-test.txt ai8x-training/requirements.txt ai8x-synthesis/requirements.txt
@@ -42,6 +42,7 @@ test-all: lint
 figures: .venv/complete
 	python3 docs/figures/draw.py
 	python3 docs/limits.py
+	python3 docs/weight_storage.py
 
 clean:
 	rm -rf ai8x-training/logs ai8x-synthesis/demos ai8x-synthesis/rtlsim ai8x-synthesis/chip/build
