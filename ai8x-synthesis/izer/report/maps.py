@@ -10,6 +10,9 @@ from ..network import Network
 from ..placement import Placement, set_bits
 from ..yamlvalues import NETWORK_INPUT
 
+MANY = 16  # layers: with more, a box of the timeline is too narrow for a label on a phone
+THIN = 1.5  # percent of an instance: the smallest height of a box of the timeline, so that it can be seen
+
 
 @dataclass(frozen=True)
 class Box:
@@ -118,10 +121,11 @@ def panels(device: Device, network: Network, placement: Placement) -> list[Panel
 def _life_boxes(device: Device, life: Life, steps: int) -> Iterator[Box]:
     """A box for every layer that runs while the data lives."""
     words = life.region.words
-    y, height = 100 * words.start / device.instance_words, 100 * len(words) / device.instance_words
+    y, height = 100 * words.start / device.instance_words, max(THIN, 100 * len(words) / device.instance_words)
     name = "network input" if life.layer == NETWORK_INPUT else f"output of layer {life.layer}"
     for running in range(life.born, min(life.until, steps - 1) + 1):
         state = life.state(running)
         title = f"{name}, bytes {4 * words.start} to {4 * words.stop - 1}: layer {running} runs, {state}"
-        label = ("in" if life.layer == NETWORK_INPUT else str(life.layer)) if running == life.born else ""
+        name_it = running == life.born and steps <= MANY
+        label = ("in" if life.layer == NETWORK_INPUT else str(life.layer)) if name_it else ""
         yield Box(life.layer, 100 * running / steps, y, 100 / steps, height, title, label, state)
