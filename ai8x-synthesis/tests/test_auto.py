@@ -20,7 +20,7 @@ from izer.checkpoint import Checkpoint, LayerWeights
 from izer.device import AI84, DEVICES
 from izer.errors import RuleError
 from izer.network import build_network
-from izer.placement import Choices, set_bits
+from izer.placement import Choices, first_bit, set_bits
 from izer.targets import TARGETS
 from izer.yamlcfg import Description, parse_description
 
@@ -33,10 +33,10 @@ PAIRS += [(85, f"ai85/{line.split()[0]}", line.split()[1])
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("chunk", range(3))
 def test_random_networks_are_placed_checked_and_right_on_the_chip_model(device, chunk, tmp_path):
-    outcomes = [automatic.place(device, seed, tmp_path, 2) for seed in range(12 * chunk, 12 * (chunk + 1))]
+    outcomes = [automatic.place(device, seed, tmp_path, 0.3) for seed in range(12 * chunk, 12 * (chunk + 1))]
     placed = [outcome.verdict for outcome in outcomes if outcome.verdict]
     assert len(placed) >= 11
-    assert sum(verdict.proven for verdict in placed) >= 9
+    assert sum(verdict.proven for verdict in placed) >= 6
 
 
 @pytest.mark.parametrize(("device", "network", "checkpoint"), PAIRS)
@@ -79,26 +79,34 @@ def complete(problem: Problem, seconds: float = 5) -> tuple[Description, complet
                                seconds)  # fmt: skip
 
 
+def outputs(problem: Problem, windows: list[int], layer: int) -> int:
+    """The map of a layer's output."""
+    return problem.groups[layer + 1][0].windows[windows[layer + 1]].processors
+
+
 def fewest_columns(problem: Problem) -> int:
     """By trying all windows: columns lie behind those of earlier layers in the same processors."""
     best = 10**6
-    for windows in product(*(range(len(group[0].windows)) for group in problem.groups[:-1])):
+    last = problem.network.layers[-1].index
+    for *windows, answer in product(*(range(len(group[0].windows)) for group in problem.groups[:-1]), range(4)):
         tops = np.zeros(64, int)
         for layer, window in zip(problem.network.layers, windows, strict=True):
             rows = set_bits(problem.groups[layer.index][0].windows[window].processors)
-            tops[rows] = (tops[rows].max() + 3) // 4 * 4 + layer.out_channels
+            lead = answer if layer.index == last else first_bit(outputs(problem, windows, layer.index)) % 4
+            tops[rows] = (max(0, tops[rows].max() - lead) + 3) // 4 * 4 + lead + layer.out_channels
         best = min(best, tops.max())
     return int(best)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.integers(1, 64), min_size=4, max_size=4))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.integers(52, 64), min_size=3, max_size=4))
 def test_the_solver_finds_and_proves_the_fewest_columns(channels):
     problem = problem_of(channels)
     try:
         _, verdict = complete(problem)
     except RuleError as error:
-        assert f"{fewest_columns(problem)} columns in the placement that is proven" in str(error)
+        if "rule auto-weights" not in str(error):
+            assert f"{fewest_columns(problem)} columns in the placement that is proven" in str(error)
         return
     assert (verdict.measures.columns, verdict.columns) == (fewest_columns(problem),) * 2
     assert verdict.proven
@@ -154,8 +162,8 @@ def test_a_first_placement_needs_no_solver_and_claims_no_proof():
          "rule auto-weights: All kernels together fit the 8,192 columns of weight memory. Given: 12,288 columns, 4,096 "
          "too many; layer 0 has most of them. Train with fewer channels or layers."),
         ([33, 50, 40, 40], 8, None,
-         "rule auto-columns: A processor has 128 columns of weight memory. Given: 132 columns in the placement that is "
-         "proven to be the best, 4 too many; layer 1 has most kernels. Train with fewer channels, or layers of at most "
+         "rule auto-columns: A processor has 128 columns of weight memory. Given: 130 columns in the placement that is "
+         "proven to be the best, 2 too many; layer 1 has most kernels. Train with fewer channels, or layers of at most "
          "half of the processors, two of which can share columns."),
         ([1, 8], 65, None,
          "rule auto-data: Every value fits the 16384 bytes of a data memory instance, four for each pixel. Given: the "

@@ -21,21 +21,23 @@ class Verdict:
     measures: Measures
     columns: int | None = None
     memory: int | None = None
+    clocks: int | None = None
 
     @property
     def proven(self) -> bool:
-        """Whether no placement takes fewer columns, or as many and less memory."""
-        return self.columns == self.measures.columns and self.memory == self.measures.memory
+        """Whether no placement takes fewer columns, or as many and less memory, or as much of both and fewer clocks."""
+        return (self.columns, self.memory, self.clocks) == (
+            self.measures.columns, self.measures.memory, self.measures.clocks)  # fmt: skip
 
     def __str__(self) -> str:
         taken = (f"{self.measures.columns} weight columns, {self.measures.memory} bytes of every data memory instance, "
                  f"{self.measures.clocks:,} clocks")  # fmt: skip
-        if self.columns is None or self.memory is None:
+        if self.columns is None:
             return f"Automatic placement: {taken}; not proven to be the best (--auto-time 0)."
         if self.proven:
             return f"Automatic placement: {taken}; proven optimal."
         return (f"Automatic placement: {taken}; not proven optimal: at least {self.columns} columns and, with that, "
-                f"{self.memory} bytes are needed.")  # fmt: skip
+                f"{self.memory} bytes and {self.clocks:,} clocks are needed.")  # fmt: skip
 
 
 def complete(
@@ -56,7 +58,8 @@ def complete(
         solved = solver.solve(problem, start, verdict.measures.columns, seconds)
         better = completed(problem, solved.solution)
         best = min((found, better), key=lambda each: _order(measured(problem, each)))
-        found, verdict = best, Verdict(measured(problem, best), solved.bound.columns, solved.bound.memory)
+        taken, bound = measured(problem, best), solved.bound
+        found, verdict = best, Verdict(taken, bound.columns, bound.memory, taken.clocks - bound.clocks)
     _check_result(problem, verdict)
     return found, verdict
 
@@ -72,8 +75,7 @@ def _check_sizes(problem: Problem) -> None:
         least = min(value.windows, key=lambda window: window.words)
         if least.words + least.ahead > device.instance_words:
             violations.append(_too_large(problem, value.source, least))
-    total = sum(columns * problem.processors(layer, 0).bit_count()
-                for layer, columns in zip(problem.network.layers, problem.columns, strict=True))  # fmt: skip
+    total = sum(_kernels(problem))
     capacity = device.processors * device.mask_columns
     if total > capacity:
         violations.append(Violation(
@@ -93,9 +95,13 @@ def _too_large(problem: Problem, source: int, window: Window) -> Violation:
         "Pool earlier, or use smaller images.", max(source, 0), problem.network.path)  # fmt: skip
 
 
+def _kernels(problem: Problem) -> list[int]:
+    """How many columns every layer takes at least, in all of its processors together."""
+    return [problem.columns(layer, 0) * problem.processors(layer, 0).bit_count() for layer in problem.network.layers]
+
+
 def _largest(problem: Problem) -> int:
-    sizes = [columns * problem.processors(layer, 0).bit_count()
-             for layer, columns in zip(problem.network.layers, problem.columns, strict=True)]  # fmt: skip
+    sizes = _kernels(problem)
     return sizes.index(max(sizes))
 
 

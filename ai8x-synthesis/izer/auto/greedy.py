@@ -45,7 +45,7 @@ def _stacked(problem: Problem, tops: NDArray[np.int64], readers: list, window: i
     for layer in readers:
         rows = set_bits(problem.processors(layer, window))
         start = -(-int(result[rows].max()) // 4) * 4
-        result[rows] = start + problem.columns[layer.index] if problem.columns[layer.index] else result[rows]
+        result[rows] = start + problem.columns(layer, 0) if problem.columns(layer, 0) else result[rows]
     return result
 
 

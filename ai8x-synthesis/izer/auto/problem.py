@@ -2,8 +2,8 @@
 
 A *value* is what a layer delivers, or the network input. It lies in the data memories of the processors that read it:
 its window. Choosing a window for every value gives all maps of processors. Where a description gives a map, that is the
-only window; others are consecutive processors from a multiple of four on. Values that one layer reads together, one
-after the other, make a group, whose windows are chosen together.
+only window; others are consecutive processors, from a multiple of four on or, on AI84, from any. Values that one layer
+reads together, one after the other, make a group, whose windows are chosen together.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from ..device import Device
 from ..errors import RuleError, Violation
 from ..memory import input_region, output_region
 from ..network import Layer, Network
-from ..placement import Choices, LayerPlace, channels_per_pass, set_bits
+from ..placement import Choices, LayerPlace, channels_per_pass, first_bit, masks_of, set_bits
 from ..targets import Target
 from ..yamlcfg import Description, LayerDescription
 from ..yamlvalues import NETWORK_INPUT
@@ -74,7 +74,8 @@ class Problem:
         description: as it was given.
         network: its layers.
         groups: the values, in the order in which their first ones are written.
-        columns: how many columns of weight memory every layer takes at least in each of its processors.
+        least_columns: how many columns of weight memory every layer takes at least in each of its processors, when its
+            output has the first window.
     """
 
     device: Device
@@ -83,7 +84,7 @@ class Problem:
     network: Network
     choices: Choices
     groups: tuple[tuple[Value, ...], ...]
-    columns: tuple[int, ...]
+    least_columns: tuple[int, ...]
 
     @property
     def in_order(self) -> bool:
@@ -106,6 +107,20 @@ class Problem:
     def processors(self, layer: Layer, window: int) -> int:
         """The map of a layer's processors when its input has the window of this number."""
         return union(self.value(source).windows[window].processors for source in layer.sources)
+
+    def lead(self, layer: Layer, window: int) -> int:
+        """How many of a layer's first columns may lie over older kernels, when its output has this window.
+
+        They are for the lanes in front of the output on AI84 (AI84 hardware reference 4.3).
+        """
+        output = self.value(layer.index).windows[window].processors
+        return first_bit(output) % LANES if self.in_order else 0
+
+    def columns(self, layer: Layer, window: int) -> int:
+        """How many columns a layer takes at least, when its output has this window: on AI84 the lanes from the first
+        quad on."""
+        output = self.value(layer.index).windows[window].processors
+        return masks_of(output)[-1] + 1 if self.in_order else self.least_columns[layer.index]
 
     def follows(self, layer: Layer, window: int, output: int) -> bool:
         """Whether a layer's output may have one window when its input has another.
@@ -195,7 +210,8 @@ def _choices(device: Device, description: Description, network: Network, group: 
         return _input_choices(device, description, network, given[0], counts[0])
     if len(group) == 1 and given[0]:
         return [Maps((given[0],))]
-    cut = [_cut(whole, counts)] if whole else list(_runs(device, counts))
+    step = 1 if device.max_passes == 1 and len(group) == 1 else LANES
+    cut = [_cut(whole, counts)] if whole else list(_runs(device, counts, step))
     fitting = [Maps(maps) for maps in cut
                if all(wanted in (0, found) for wanted, found in zip(given, maps, strict=True))]  # fmt: skip
     if not fitting:
@@ -211,7 +227,7 @@ def _input_choices(
 ) -> list[Maps]:
     """The choices for a network input that is read alone, HWC first; those that do not fit are left out."""
     written, first = description.layers[0].data_format, network.layers[0]
-    runs = [given] if given else [maps[0] for maps in _runs(device, [count])]
+    runs = [given] if given else [maps[0] for maps in _runs(device, [count], LANES)]
     wanted = [Maps((bitmap,)) for bitmap in runs if written != "chw"]
     readers = [layer for layer in network.layers if NETWORK_INPUT in layer.sources]
     if written == "chw" or (written is None and _allows_chw(device, readers)):
@@ -243,14 +259,14 @@ def _given(description: Description, network: Network, source: int) -> int:
                  if layer.sources == (source,) and description.layers[layer.index].processors), 0)  # fmt: skip
 
 
-def _runs(device: Device, counts: list[int]) -> Iterator[tuple[int, ...]]:
-    """All maps of so many consecutive processors, each from a multiple of four on, one behind the other.
+def _runs(device: Device, counts: list[int], step: int) -> Iterator[tuple[int, ...]]:
+    """All maps of so many consecutive processors, one behind the other: those from a multiple of four on come first.
 
     No two of them share an instance, where hardware writes whole words.
     """
-    sizes = [-(-count // LANES) * LANES for count in counts]
+    sizes = [-(-count // LANES) * LANES for count in counts[:-1]] + counts[-1:]
     starts = [sum(sizes[:n]) for n in range(len(sizes))]
-    for first in range(0, max(1, device.processors - sum(sizes) + 1), LANES):
+    for first in sorted(range(0, max(1, device.processors - sum(sizes) + 1), step), key=lambda n: (n % LANES > 0, n)):
         yield tuple(((1 << count) - 1) << first + start for count, start in zip(counts, starts, strict=True))
 
 
