@@ -137,6 +137,15 @@ def test_what_is_given_is_kept_to_the_letter():
     assert replace(again, text=b"") == replace(description, text=b"") and same.measures == verdict.measures
 
 
+@pytest.mark.parametrize("seconds", [0, 5])
+def test_what_is_computed_keeps_clear_of_an_offset_that_is_given_later(seconds):
+    """Layer 0 writes 8x8 pixels to the words from 0 on, in all instances: its input, and the answer, lie behind."""
+    description, verdict = complete(problem_of([64, 64, 64], extra=["out_offset: 0", ""]), seconds)
+    assert description.layers[0].in_offset == 256
+    assert [layer.out_offset for layer in description.layers] == [0, 256]
+    assert verdict.measures.memory == 2 * 256
+
+
 def replace_description(problem: Problem, description: Description) -> Problem:
     """The same network, described completely."""
     given = ("processors", "output_processors", "out_offset", "in_offset", "data_format")

@@ -50,8 +50,8 @@ def _stacked(problem: Problem, tops: NDArray[np.int64], readers: list, window: i
 
 
 def _offsets(problem: Problem, windows: tuple[int, ...]) -> dict[int, int]:
-    """For every value the lowest offset at which it lies over nothing that is still needed."""
-    offsets: dict[int, int] = {}
+    """For every value the lowest offset at which it lies over nothing that is still needed, nor what is given later."""
+    offsets = {value.source: value.offset for value in problem.values if value.offset is not None}
     for group, number in zip(problem.groups, windows, strict=True):
         given = [value.offset for value in group if value.offset is not None]
         rivals = [_taken(problem, windows, offsets, value, number) for value in group]
@@ -59,8 +59,8 @@ def _offsets(problem: Problem, windows: tuple[int, ...]) -> dict[int, int]:
                                             | {end + value.windows[number].ahead for value, each in
                                                zip(group, rivals, strict=True) for _, end in each})
                 if all(_is_free(offset, value, number, each) for value, each in zip(group, rivals, strict=True)))
-        offsets.update(dict.fromkeys((value.source for value in group), given[0] if given else next(free)))
-        offsets.update({value.source: value.offset for value in group if value.offset is not None})
+        first = given[0] if given else next(free)
+        offsets.update({value.source: first for value in group if value.offset is None})
     return offsets
 
 
