@@ -25,7 +25,11 @@ class Verdict:
 
     @property
     def proven(self) -> bool:
-        """Whether no placement takes fewer columns, or as many and less memory, or as much of both and fewer clocks."""
+        """Whether no placement takes fewer columns, or as many and less memory, or as much of both and fewer clocks.
+
+        Of placements whose values lie in consecutive processors, or where given maps say: a map that is split around
+        a given one may take less.
+        """
         return (self.columns, self.memory, self.clocks) == (
             self.measures.columns, self.measures.memory, self.measures.clocks)  # fmt: skip
 
