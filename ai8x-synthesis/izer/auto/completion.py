@@ -13,6 +13,9 @@ from . import greedy
 from .problem import Problem, Window, build_problem
 from .solution import Measures, completed, measured
 
+AMONG = "among consecutive processors"
+"""The placements that are tried; a value that is spread may need less where maps are given."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -39,7 +42,7 @@ class Verdict:
         if self.columns is None:
             return f"Automatic placement: {taken}; not proven to be the best (--auto-time 0)."
         if self.proven:
-            return f"Automatic placement: {taken}; proven optimal."
+            return f"Automatic placement: {taken}; proven optimal {AMONG}."
         return (f"Automatic placement: {taken}; not proven optimal: at least {self.columns} columns and, with that, "
                 f"{self.memory} bytes and {self.clocks:,} clocks are needed.")  # fmt: skip
 
@@ -112,7 +115,7 @@ def _largest(problem: Problem) -> int:
 def _check_result(problem: Problem, verdict: Verdict) -> None:
     """RuleError where the best placement takes more than there is."""
     device, taken, violations = problem.device, verdict.measures, []
-    proof = "proven to be the best" if verdict.proven else "the best that was found"
+    proof = f"proven to be the best {AMONG}" if verdict.proven else "the best that was found"
     if taken.columns > device.mask_columns:
         violations.append(Violation(
             "auto-columns", f"A processor has {device.mask_columns} columns of weight memory.",
