@@ -15,6 +15,17 @@ def raise_terminated(number: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
+def behind(error: BaseException) -> BaseException | None:
+    """The KeyboardInterrupt or Terminated that an error is, or in whose course it was raised; None if there is none.
+
+    What a library does when an exception passes may itself fail, where a signal came half-way through its preparations.
+    """
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, KeyboardInterrupt | Terminated):
+        found = found.__context__
+    return found
+
+
 @contextmanager
 def terminable() -> Iterator[None]:
     """Make SIGTERM raise Terminated inside the `with` block."""

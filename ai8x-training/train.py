@@ -14,7 +14,7 @@ import runlog
 import testing
 import training
 from errors import UserError
-from interruption import Terminated, terminable
+from interruption import Terminated, behind, terminable
 from processes import Processes
 
 INTERRUPTED = 130
@@ -34,12 +34,14 @@ def main(arguments: Sequence[str]) -> int:
     except (UserError, OSError) as error:
         print(f"{who}: error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"\n{who}: interrupted; --resume-from continues after the last finished epoch", file=sys.stderr)
-        return INTERRUPTED
-    except Terminated:
-        print(f"{who}: terminated; --resume-from continues after the last finished epoch", file=sys.stderr)
-        return TERMINATED
+    except BaseException as error:
+        signal = behind(error)
+        if signal is None:
+            raise
+        terminated = isinstance(signal, Terminated)
+        word = f"{who}: terminated" if terminated else f"\n{who}: interrupted"
+        print(f"{word}; --resume-from continues after the last finished epoch", file=sys.stderr)
+        return TERMINATED if terminated else INTERRUPTED
     return 0
 
 

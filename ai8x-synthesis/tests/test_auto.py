@@ -88,7 +88,8 @@ def fewest_columns(problem: Problem) -> int:
     """By trying all windows: columns lie behind those of earlier layers in the same processors."""
     best = 10**6
     last = problem.network.layers[-1].index
-    for *windows, answer in product(*(range(len(group[0].windows)) for group in problem.groups[:-1]), range(4)):
+    leads = {first_bit(window.processors) % 4 for window in problem.groups[-1][0].windows}
+    for *windows, answer in product(*(range(len(group[0].windows)) for group in problem.groups[:-1]), sorted(leads)):
         tops = np.zeros(64, int)
         for layer, window in zip(problem.network.layers, windows, strict=True):
             rows = set_bits(problem.groups[layer.index][0].windows[window].processors)

@@ -118,15 +118,16 @@ def cifar_layers() -> list[Layer]:
                   out_offset=0)]
 
 
-def test_cycle_estimate_of_the_documented_cifar_network_is_within_one_percent():
+def test_cycle_estimate_of_the_documented_cifar_network_is_within_one_per_mille():
     masks = 32 * 32 * 60 + 16 * 16 * 60 + 8 * 8 * 56 + 4 * 4 * 12
     padded = 34 * 34 + 18 * 18 + 10 * 10 + 6 * 6
-    pooling = 32 * 32 + 16 * 16 + 8 * 8
+    ahead = sum(2 * side + 2 * (side - 2) for side in (34, 18, 10, 6))  # pixels at which no output can be computed yet
+    pooling = 5 * (16 * 16 + 8 * 8 + 4 * 4)  # the window and one more, see docs/estimate.md
     network = Network(cifar_layers(), np.zeros((3, 32, 32), int))
     with Chip() as chip:
         run(chip, network)
-        assert chip.cycles() == masks + 2 * padded + pooling == 85152
-    assert abs(85152 - 85664) / 85664 < 0.01  # cycles of the RTL simulation, appendix D
+        assert chip.cycles() == masks + 2 * padded + ahead + pooling == 85744
+    assert abs(85744 - 85664) / 85664 < 0.001  # cycles of the RTL simulation, appendix D
 
 
 def test_the_flag_is_in_the_master_only_and_irq_agrees():

@@ -138,7 +138,9 @@ def test_the_sum_leaves_out_groups_that_cnnsiena_does_not_name():
 
 
 def test_cycles_are_those_of_completed_runs():
-    """One output pixel and mask; two clocks for each of 3x3 padded pixels (appendix D)."""
+    """Of 3x3 padded pixels the last computes the one output and takes two clocks, the others three; one clock for the
+    output and one for a row of one pixel (AI85 hardware reference 14.1, see docs/estimate.md)."""
+    clocks = 8 * 3 + 2 + 1 + 1
     network = Network([Layer(np.ones((1, 1, 3, 3), int), [0], [0])], np.ones((1, 1, 1), int), [0])
     with Chip() as chip:
         write_all(chip, setup(network) + start([0]))
@@ -146,4 +148,4 @@ def test_cycles_are_those_of_completed_runs():
         wait(chip)
         write_all(chip, [(ctl(0), 0x06), *start([0])])
         wait(chip)
-        assert (chip.cycles(), chip.total_cycles()) == (1 + 2 * 9, 2 * (1 + 2 * 9))
+        assert (chip.cycles(), chip.total_cycles()) == (clocks, 2 * clocks)

@@ -14,6 +14,7 @@ import checkpoint
 import train
 import training
 from errors import UserError
+from interruption import Terminated
 from loop import Totals
 
 COMMON = ["--dataset", "FashionMNIST", "--no-tensorboard", "--cpu", "--seed", "3", "-b", "20"]
@@ -253,3 +254,32 @@ def test_a_loss_has_exploded_at_ten_times_that_of_guessing_unless_ten_percent_mo
             totals.check(3, 10)
     else:
         totals.check(3, 10)
+
+
+SIGNALS = [(KeyboardInterrupt, 130, "interrupted"), (Terminated, 143, "terminated")]
+
+
+@pytest.mark.parametrize(("signal", "status", "word"), SIGNALS)
+def test_a_signal_is_told_also_where_the_cleaning_up_fails(monkeypatch, capsys, signal, status, word):
+    """As PyTorch's tracer does, when a signal comes between its `try` and its first statement."""
+
+    def fails(*arguments):
+        try:
+            raise signal
+        finally:
+            raise AssertionError("half prepared")
+
+    monkeypatch.setattr(train, "run", fails)
+    assert train.main(["--check"]) == status
+    errors = capsys.readouterr().err
+    assert f"train.py: {word}; --resume-from continues after the last finished epoch" in errors
+    assert "Traceback" not in errors
+
+
+def test_other_errors_are_not_taken_for_signals(monkeypatch):
+    def fails(*arguments):
+        raise AssertionError("a defect")
+
+    monkeypatch.setattr(train, "run", fails)
+    with pytest.raises(AssertionError, match="a defect"):
+        train.main(["--check"])
