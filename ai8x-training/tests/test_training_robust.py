@@ -270,7 +270,7 @@ def test_a_signal_is_told_also_where_the_cleaning_up_fails(monkeypatch, capsys, 
             raise AssertionError("half prepared")
 
     monkeypatch.setattr(train, "run", fails)
-    assert train.main(["--check"]) == status
+    assert train.main(["--model", "ai84netextrasmall", "--dataset", "FashionMNIST", "--check"]) == status
     errors = capsys.readouterr().err
     assert f"train.py: {word}; --resume-from continues after the last finished epoch" in errors
     assert "Traceback" not in errors
@@ -282,4 +282,4 @@ def test_other_errors_are_not_taken_for_signals(monkeypatch):
 
     monkeypatch.setattr(train, "run", fails)
     with pytest.raises(AssertionError, match="a defect"):
-        train.main(["--check"])
+        train.main(["--model", "ai84netextrasmall", "--dataset", "FashionMNIST", "--check"])
