@@ -12,6 +12,7 @@ import datasets
 import devices
 import loop
 import pipeline
+from checkpoint import Checkpoint
 from datasets import DataSet, ImageSet
 from devices import Device
 from distillation import Teacher
@@ -66,12 +67,11 @@ def augmentation(options: argparse.Namespace) -> pipeline.Augmentation:
 
 def normalization(options: argparse.Namespace) -> pipeline.Normalize:
     """What makes the network's input of the data set's values, in float or (`-8`) exact mode."""
-    return device_input(options, options.device, options.simulate)
+    return device_input(data_set(options), options.device, options.simulate)
 
 
-def device_input(options: argparse.Namespace, device: Device, simulate: bool) -> pipeline.Normalize:
+def device_input(dataset: DataSet, device: Device, simulate: bool) -> pipeline.Normalize:
     """What makes a network's input of the data set's values for `device`."""
-    dataset = data_set(options)
     normalize = device.input(dataset.unit, simulate)
     return lambda images: normalize(dataset.arrange(images))
 
@@ -97,13 +97,12 @@ def build_model(options: argparse.Namespace, device: torch.device, *, batch_norm
     """
     bias = options.use_bias or (options.batch_norm and options.device.batch_norm_leaves_bias)
     extra = {"batch_norm": True} if batch_norm else {}
-    model = network(options, options.device, options.arch, bias=bias, simulate=options.simulate, **extra)
+    model = network(data_set(options), options.device, options.arch, bias=bias, simulate=options.simulate, **extra)
     return model.to(device, memory_format=torch.channels_last)
 
 
-def network(options: argparse.Namespace, device: Device, arch: str, **settings: bool) -> nn.Module:
+def network(dataset: DataSet, device: Device, arch: str, **settings: bool) -> nn.Module:
     """The network `arch` for the data set's images with the given settings; UserError when it does not fit."""
-    dataset = data_set(options)
     channels, height, width = dataset.input
     try:
         return device.models[arch](
@@ -119,13 +118,29 @@ def build_teacher(options: argparse.Namespace, device: torch.device) -> Teacher 
         return None
     found = checkpoint.load(options.kd_resume)
     checkpoint.require_quantized(found, simulate=False)
-    kind = devices.of_model(options.kd_teacher)
+    kind, dataset = devices.of_model(options.kd_teacher), teachers_data_set(options, found)
     bias = any(name.endswith(".bias") and not name.startswith("fc.") for name in found.weights)
-    model = network(options, kind, options.kd_teacher, bias=bias, simulate=False)
+    model = network(dataset, kind, options.kd_teacher, bias=bias, simulate=False)
     checkpoint.load_weights(model, found, options.kd_teacher)
     model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
-    normalize = device_input(options, kind, simulate=False)
+    normalize = device_input(dataset, kind, simulate=False)
     return Teacher(model, normalize, options.kd_temp, options.kd_distill_wt, options.kd_student_wt)
+
+
+def teachers_data_set(options: argparse.Namespace, teacher: Checkpoint) -> DataSet:
+    """The data set that the teacher was trained on: that of the run, or the same images in another arrangement.
+
+    UserError when its images are others. A checkpoint that does not name its data set is taken for one of the run's.
+    """
+    ours, name = data_set(options), teacher.extras.get("run", {}).get("dataset", options.dataset)
+    if name == options.dataset:
+        return ours
+    theirs = datasets.REGISTRY.get(name)
+    if theirs is None or theirs.load is not ours.load:
+        raise UserError(
+            f"{teacher.path}: was trained on {name}; a teacher must know the images of the run, {options.dataset}"
+        )
+    return theirs
 
 
 def build_optimizer(options: argparse.Namespace, model: nn.Module) -> torch.optim.Optimizer:

@@ -11,11 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+import ai85net
 import checkpoint
+import construction
 import train
+from datasets import fashionmnist
 from distillation import Teacher
+from options import parse
 
 STUDENT = ["--model", "ai84netextrasmall", "--dataset", "FashionMNIST"]
+LAST = torch.channels_last
 SHORT = ["--no-tensorboard", "-b", "16", "--optimizer", "Adam", "--lr", "0.005", "--seed", "3", "--vs", "0.2"]
 
 
@@ -89,6 +94,32 @@ def test_teacher_that_does_not_fit_its_weights_is_refused_before_anything_is_wri
     assert (status, errors) == (
         1, f"train.py: error: {best}: is a checkpoint of ai84netextrasmall; given --model ai84net5\n")  # fmt: skip
     assert not (tmp_path / "logs").exists()
+
+
+def test_a_teacher_reads_the_same_images_as_it_was_trained_on(call, tmp_path):
+    network = ["--device", "85", "--model", "ai85foldednet", "--dataset", "FashionMNIST_folded", "--batch-norm"]
+    status, _, errors = call(*network, *SHORT, "--epochs", 1, "--out-dir", "teacher")
+    assert (status, errors) == (0, "")
+    best = best_of(tmp_path / "teacher")
+    lesson = ["--kd-teacher", "ai85foldednet", "--kd-resume", str(best)]
+    teacher = construction.build_teacher(parse([*STUDENT, *lesson]), torch.device("cpu"))
+    images = torch.arange(2 * 28 * 28, dtype=torch.uint8).reshape(2, 1, 28, 28)
+    alone = ai85net.ai85foldednet(bias=True).eval()
+    alone.load_state_dict(checkpoint.load(best).weights)
+    values = fashionmnist.folded.arrange(images).double()
+    signed = torch.where(values < 128, values - 128, torch.minimum(values - 127, torch.tensor(127.0)))
+    assert torch.equal(teacher.scores(images), alone((signed / 128).float().contiguous(memory_format=LAST)))
+    status, _, errors = call(*STUDENT, *SHORT, *lesson, "--epochs", 1)
+    assert (status, errors) == (0, "")
+
+
+def test_a_teacher_of_other_images_is_refused(call, tmp_path):
+    call(*STUDENT, *SHORT, "--epochs", 1, "--out-dir", "teacher")
+    best = best_of(tmp_path / "teacher")
+    student = ["--model", "ai84netextrasmall", "--dataset", "MNIST"]
+    status, _, errors = call(*student, *SHORT, "--kd-teacher", "ai84netextrasmall", "--kd-resume", best)
+    reason = "was trained on FashionMNIST; a teacher must know the images of the run, MNIST"
+    assert (status, errors) == (1, f"train.py: error: {best}: {reason}\n")
 
 
 def test_missing_teacher_is_reported(call):
