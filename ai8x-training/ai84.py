@@ -353,12 +353,12 @@ class BatchNorm(batchnorm.BatchNorm2d):
     """
 
     def __init__(self, channels: int) -> None:
-        super().__init__(channels, momentum=0.05)
+        super().__init__(channels, momentum=0.05, gain=1 / 4)
         self.constant_in = self.constant_out = 0.0
 
     def forward(self, data: Tensor) -> Tensor:
         """[N, C, H, W] to the same shape."""
-        output = super().forward(data) / 4
+        output = super().forward(data)
         output[:, 0] = self.constant_out
         return output
 

@@ -107,7 +107,7 @@ class Layer(nn.Module):
             }
         output: Tensor = functional_call(op, parameters, (data,))
         if self.bn is not None:
-            output = self.bn(output) / 4
+            output = self.bn(output)
         if self.settings.wide:
             return output
         if quantized:
@@ -275,8 +275,11 @@ class Pool1d(Layer):
 
 
 def normalization(kind: Any, channels: int, wanted: bool, simulate: bool) -> nn.Module | None:
-    """Batch normalization for a layer in training; quantized networks have none, it is part of their weights."""
-    return kind(channels, eps=1e-5, momentum=0.05) if wanted and not simulate else None
+    """Batch normalization for a layer in training; quantized networks have none, it is part of their weights.
+
+    A quarter of the normalized sums is passed on (AI85 hardware reference 12.5).
+    """
+    return kind(channels, eps=1e-5, momentum=0.05, gain=1 / 4) if wanted and not simulate else None
 
 
 FusedConv2dReLU = partial(Conv2d, activation="ReLU")

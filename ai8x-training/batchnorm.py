@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import processes
@@ -25,11 +26,27 @@ class _Sum(torch.autograd.Function):
 
 
 class _WholeBatch(nn.modules.batchnorm._BatchNorm):
-    """What both classes below have in common."""
+    """What both classes below have in common.
+
+    Args:
+        gain: what the result is multiplied with; as part of its factors, which takes no pass over the memory.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1, gain: float = 1.0) -> None:
+        super().__init__(channels, eps, momentum)
+        self.gain = gain
 
     def forward(self, data: Tensor) -> Tensor:
         """[N, C, ...] to the same shape; N may differ between processes."""
-        return self.over_all_processes(data) if self.training and dist.is_initialized() else super().forward(data)
+        self._check_input_dim(data)
+        if self.training and dist.is_initialized():
+            return self.over_all_processes(data)
+        if self.training:
+            self.num_batches_tracked.add_(1)
+        weight, bias = self.weight * self.gain, self.bias * self.gain
+        return F.batch_norm(
+            data, self.running_mean, self.running_var, weight, bias, self.training, self.momentum, self.eps
+        )
 
     def over_all_processes(self, data: Tensor) -> Tensor:
         """Batch normalization in training, with the statistics of all processes' images."""
@@ -41,7 +58,7 @@ class _WholeBatch(nn.modules.batchnorm._BatchNorm):
         variance = _Sum.apply(centered.square().sum(others)) / count
         self.remember(mean.detach(), variance.detach() * count / (count - 1))
         scale = self.weight / torch.sqrt(variance + self.eps)
-        return (centered * scale.view(shape) + self.bias.view(shape)).to(data.dtype)
+        return ((centered * scale.view(shape) + self.bias.view(shape)) * self.gain).to(data.dtype)
 
     @torch.no_grad()
     def remember(self, mean: Tensor, variance: Tensor) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import analysis
 import analysis_options
 import checking
+import memory
 import options
 import processes
 import runlog
@@ -24,6 +25,7 @@ TERMINATED = 143
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit status."""
+    memory.keep_freed()
     mine = processes.of_environment()
     who = "train.py" if mine.is_main else f"train.py (process {mine.rank})"
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from two_processes import CUT
+from two_processes import CUT, GAIN
 
 import checkpoint
 import construction
@@ -107,7 +107,7 @@ def test_normalization_gradients_and_ranges_are_those_of_all_images(tmp_path):
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     norm = nn.BatchNorm2d(3, momentum=0.3).double()
     data = given.clone().requires_grad_()
-    output = norm(data)
+    output = norm(data) * GAIN
     output.backward(gradient)
     exact = {"rtol": 1e-12, "atol": 1e-12}
     torch.testing.assert_close(torch.cat([first["output"], second["output"]]), output, **exact)

@@ -16,6 +16,7 @@ from distiller.quantizers import Range
 
 CUT = 3
 """Process 0 has so many of the images, process 1 the rest."""
+GAIN = 1 / 4
 
 
 def main(folder: Path) -> None:
@@ -25,7 +26,7 @@ def main(folder: Path) -> None:
         share = slice(CUT) if mine.is_main else slice(CUT, None)
         given, gradient = (tensor[share] for tensor in torch.load(folder / "data.pt"))
         given.requires_grad_()
-        norm = batchnorm.BatchNorm2d(given.shape[1], momentum=0.3).double()
+        norm = batchnorm.BatchNorm2d(given.shape[1], momentum=0.3, gain=GAIN).double()
         output = norm(given)
         output.backward(gradient)
         result = {"output": output.detach(), "input": given.grad, "state": norm.state_dict()}
