@@ -194,6 +194,31 @@ def ai85nascifarnet(
     return Ai85Net(layers, num_classes, num_channels, dimensions, simulate=simulate)
 
 
+def ai85cifarnet(
+    num_classes: int = 10,
+    num_channels: int = 3,
+    dimensions: tuple[int, int] = (32, 32),
+    bias: bool = False,
+    batch_norm: bool = False,
+    simulate: bool = False,
+) -> Ai85Net:
+    """Seven 3x3 convolutions that fill AI85's weight memory, for CIFAR-10.
+
+    The layers around the widest ones have few enough channels to share the columns that those leave.
+    """
+    common = {"padding": 1, "bias": bias, "batch_norm": batch_norm, "simulate": simulate}
+    layers = {
+        "conv1": ai85.FusedConv2dReLU(num_channels, 32, 3, **common),
+        "conv2": ai85.FusedConv2dReLU(32, 44, 3, **common),
+        "conv3": ai85.FusedMaxPoolConv2dReLU(44, 64, 3, **common),
+        "conv4": ai85.FusedConv2dReLU(64, 128, 3, **common),
+        "conv5": ai85.FusedMaxPoolConv2dReLU(128, 128, 3, **common),
+        "conv6": ai85.FusedConv2dReLU(128, 96, 3, **common),
+        "conv7": ai85.FusedMaxPoolConv2dReLU(96, 32, 3, **common),
+    }
+    return Ai85Net(layers, num_classes, num_channels, dimensions, simulate=simulate)
+
+
 def ai85kws20net(
     num_classes: int = 21,
     num_channels: int = 128,
@@ -244,7 +269,7 @@ def ai85signalnet(
 
 models: dict[str, Callable[..., Ai85Net]] = {
     constructor.__name__: constructor
-    for constructor in (ai85net5, ai85net80wide, ai85foldednet, ai85netextrasmall, ai85nascifarnet, ai85kws20net,
-                        ai85signalnet)
+    for constructor in (ai85net5, ai85net80wide, ai85foldednet, ai85netextrasmall, ai85nascifarnet, ai85cifarnet,
+                        ai85kws20net, ai85signalnet)
 }
 """The networks that `train.py --model` can choose, by name."""
