@@ -113,9 +113,9 @@ def quantize_ai84(content: dict[str, Any], options: argparse.Namespace
 def check(name: str, value: NDArray[Any], path: Path) -> None:
     """Raise IzerError for a weight or bias that has no integer on AI84."""
     kind = name.rpartition(".")[2]
-    if kind == "weight" and value.ndim not in (2, 4):
-        raise IzerError(f"{path}: {name} has {value.ndim} dimensions; weights are [Cout, Cin, 3, 3], of the "
-                        "classification layer [R, N]. Fold batch normalization into the weights first.")
+    if kind == "weight" and value.ndim not in (2, 3, 4):
+        raise IzerError(f"{path}: {name} has {value.ndim} dimensions; weights are [Cout, Cin, 3, 3], [Cout, Cin, 9] "
+                        "(1D), of the classification layer [R, N]. Fold batch normalization into the weights first.")
     with np.errstate(over="ignore"):
         single = value.astype(np.float32)
     if kind in ("weight", "bias") and not np.all(np.isfinite(single)):

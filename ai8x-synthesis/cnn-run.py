@@ -21,6 +21,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+import drawing
 from chip import Chip, ChipError, FirmwareError, max78000, sdk
 from chip.board import MAX78000
 from chip.demo import Image, Scores, build, read_images, read_probabilities, read_scores
@@ -32,7 +33,6 @@ from chip.rtltest import bench_of, built, first_difference, is_rtltest
 from debugger import Debugger, Wishes
 
 Ai84Manifest = AcceleratorManifest | SoftwareManifest
-RAMP = " .:-=+*#%@"
 CORE_CLOCKS = 2  # of the processor in one of the accelerator (AI84 hardware reference, appendix D)
 LIMIT, SOFTWARE_LIMIT = 100_000_000, 1_000_000_000  # instructions of main()
 EXAMPLE = """example:
@@ -108,28 +108,6 @@ def wishes(options: argparse.Namespace) -> Wishes:
     return Wishes(options.trace, options.compare)
 
 
-def grey_levels(image: Image) -> np.ndarray:
-    """The mean of all channels of an int8 [C, H, W] image, 0 (black) to 255 (white), [H, W]."""
-    grey: np.ndarray = image.astype(np.int64).mean(axis=0).round().astype(np.int64) + 128
-    return grey
-
-
-def blocks(grey: np.ndarray) -> Text:
-    """Two pixels a character: the upper one in the foreground colour, the lower one in the background colour."""
-    rows = np.pad(grey, ((0, len(grey) % 2), (0, 0)))
-    text = Text()
-    for upper, lower in zip(rows[::2].tolist(), rows[1::2].tolist(), strict=True):
-        for a, b in zip(upper, lower, strict=True):
-            text.append("▀", style=f"rgb({a},{a},{a}) on rgb({b},{b},{b})")
-        text.append("\n")
-    return text
-
-
-def ascii_art(grey: np.ndarray) -> str:
-    """Two characters a pixel, so that it looks about square."""
-    return "\n".join("".join(2 * RAMP[value * len(RAMP) // 256] for value in row).rstrip() for row in grey.tolist())
-
-
 def draw(console: Console, folder: Path, shape: tuple[int, int, int]) -> None:
     path = folder / "sample.npy"
     try:
@@ -138,8 +116,7 @@ def draw(console: Console, folder: Path, shape: tuple[int, int, int]) -> None:
         raise FirmwareError(f"{path}: not readable as a NumPy array ({error}); generate the folder again") from error
     if image.shape != shape:
         raise FirmwareError(f"{path}: must have the shape {list(shape)} of the network input, has {list(image.shape)}")
-    grey = grey_levels(image)
-    console.print(blocks(grey) if console.is_terminal else Text(ascii_art(grey)), soft_wrap=True)
+    console.print(drawing.of(image, console.is_terminal), soft_wrap=True)
 
 
 def classify_all(console: Console, mcu: Mcu, manifest: Ai84Manifest, images: Image) -> tuple[Scores, float]:

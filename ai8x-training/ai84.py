@@ -186,6 +186,10 @@ class Conv2d(Convolution):
             side = pooled_side(side, conv.pool_size, conv.pool_stride, self.extra_repr())
         return side + 2 * conv.padding - 2
 
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of the output for an input of so many pixels; ValueError where pooling does not tile it."""
+        return self.output_side(size[0]), self.output_side(size[1])
+
     def extra_repr(self) -> str:
         """How messages and the printed model name this layer."""
         return f"Conv2d {self.settings.in_channels} -> {self.settings.out_channels}"
@@ -236,10 +240,17 @@ class Conv1d(Convolution):
         super().__init__("conv1d", convolution, activation, weight_range, simulate)
         self.title = title
 
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(length, 1) of the output for an input of that shape; ValueError unless the length is a multiple of 3."""
+        length, width = size
+        if length % 3 or width != 1:
+            given = f"length {length}" if width == 1 else f"{length}x{width} pixels"
+            raise ValueError(refusal("conv1d", ai84rules.CONV1D, given, self.title))
+        return (length + 2 * int(self.operator.padding[0])) // 3 - 2, 1
+
     def forward(self, data: Tensor) -> Tensor:
         """[N, Cin, L] to [N, Cout, L'] as the class describes."""
-        if data.shape[2] % 3:
-            raise ValueError(refusal("conv1d", ai84rules.CONV1D, f"length {data.shape[2]}", self.title))
+        self.output_size((data.shape[2], 1))
         return self.finish(data)
 
 
@@ -314,14 +325,14 @@ class SoftwareLinear(Layer):
         return ai8x.round_half_up(scores, ai8x.FULL_SCALE)
 
 
-def check_network(convs: Sequence[Conv2d]) -> None:
+def check_network(convs: Sequence[Conv2d | Conv1d]) -> None:
     """Raise ValueError when the layers, in execution order, break a rule about their neighbours.
 
     The limits are those of AI84 hardware reference 9.1; 4x4 averages of signed data would overflow the pooling sum.
     """
     if len(convs) > ai84rules.MAX_LAYERS:
         raise ValueError(refusal("layers-max", ai84rules.LAYERS_MAX, f"{len(convs)} layers", "network"))
-    for previous, conv in pairwise(convs):
+    for previous, conv in pairwise([conv for conv in convs if isinstance(conv, Conv2d)]):
         large = conv.settings.pooling is not None and conv.settings.pool_size == 4
         if large and conv is not convs[-1]:
             raise ValueError(refusal("pool4-last", ai84rules.POOL4_LAST, "an earlier layer", conv.extra_repr()))
@@ -363,7 +374,7 @@ class BatchNorm(batchnorm.BatchNorm2d):
         return output
 
 
-def connect_constants(convs: Sequence[Conv2d]) -> None:
+def connect_constants(convs: Sequence[Conv2d | Conv1d]) -> None:
     """Tell the batch normalization of the layers, in execution order, what their constant channels are on the device.
 
     The image's is 127/256. The largest weight is 127/128 (254/128 for the image), so that every other layer's is a step
@@ -371,7 +382,7 @@ def connect_constants(convs: Sequence[Conv2d]) -> None:
     """
     constant = FIRST_DATA.high
     for conv in convs:
-        if isinstance(norm := conv.norm, BatchNorm):
+        if isinstance(conv, Conv2d) and isinstance(norm := conv.norm, BatchNorm):
             norm.constant_in = constant
             constant = math.floor(constant * conv.largest_weight * 128 + 0.5) / 128
             norm.constant_out = constant

@@ -5,7 +5,7 @@ the classification layer always has one) and `simulate` (exact 8-bit mode), and 
 do. The layers are added in the order in which they run, because checkpoints list them in that order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
@@ -21,28 +21,33 @@ class Ai84Net(nn.Module):
     """A chain of accelerator layers followed by the classification layer in software.
 
     Args:
-        convs: the accelerator layers by name, in execution order.
+        convs: the accelerator layers by name, in execution order; all Conv2d or all Conv1d.
     """
 
     score_unit = ai8x.FULL_SCALE
     """The integer that stands for a score of 1.0 in exact mode: the output is in Q8.7."""
 
     def __init__(
-        self, convs: dict[str, ai84.Conv2d], num_classes: int, dimensions: tuple[int, int], simulate: bool
+        self,
+        convs: Mapping[str, ai84.Conv2d | ai84.Conv1d],
+        num_classes: int,
+        dimensions: tuple[int, int],
+        simulate: bool,
     ) -> None:
         super().__init__()
         ai84.check_network(list(convs.values()))
         ai84.connect_constants(list(convs.values()))
-        height, width = dimensions
+        size, last = dimensions, list(convs.values())[-1]
         for name, conv in convs.items():
             self.add_module(name, conv)
-            height, width = conv.output_side(height), conv.output_side(width)
-        self.conv_names = tuple(convs)
-        features = list(convs.values())[-1].settings.out_channels * height * width
+            size = conv.output_size(size)
+        self.conv_names, self.flat = tuple(convs), isinstance(last, ai84.Conv1d)
+        features = last.operator.out_channels * size[0] * size[1]
         self.fc = ai84.SoftwareLinear(features, num_classes, simulate=simulate)
 
     def forward(self, data: Tensor) -> Tensor:
-        """Images [N, C, H, W] to scores [N, num_classes]."""
+        """Images [N, C, H, W], signals with H samples and W = 1, to scores [N, num_classes]."""
+        data = data.flatten(2) if self.flat else data
         for name in self.conv_names:
             data = self.get_submodule(name)(data)
         scores: Tensor = self.fc(data.flatten(1))
@@ -225,8 +230,27 @@ def ai84cifarnet(
     return six_layers(ai84.FusedMaxPoolConv2dReLU, num_classes, num_channels, dimensions, bias, batch_norm, simulate)
 
 
+def ai84signalnet(
+    num_classes: int = 5,
+    num_channels: int = 1,
+    dimensions: tuple[int, int] = (486, 1),
+    bias: bool = False,
+    simulate: bool = False,
+) -> Ai84Net:
+    """Four Conv1d layers for signals of one or a few channels, each a third as long as before: a multiple of 81."""
+    common = {"padding": 3, "bias": bias, "simulate": simulate}
+    convs = {
+        "conv1": ai84.FusedConv1dReLU(num_channels, 24, weight_range=ai84.FIRST_CONV_WEIGHTS, **common),
+        "conv2": ai84.FusedConv1dReLU(24, 48, **common),
+        "conv3": ai84.FusedConv1dReLU(48, 48, **common),
+        "conv4": ai84.FusedConv1dReLU(48, 24, **common),
+    }
+    return Ai84Net(convs, num_classes, dimensions, simulate)
+
+
 models: dict[str, Callable[..., Ai84Net]] = {
     constructor.__name__: constructor
-    for constructor in (ai84net5, ai84net5chw, ai84net7, ai84netsmall, ai84netextrasmall, ai84foldednet, ai84cifarnet)
+    for constructor in (ai84net5, ai84net5chw, ai84net7, ai84netsmall, ai84netextrasmall, ai84foldednet, ai84cifarnet,
+                        ai84signalnet)
 }
 """The networks that `train.py --model` can choose, by name."""

@@ -1,5 +1,6 @@
 """What training stores about a network is enough for cnn-gen.py --auto: the program computes what the network does."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -68,17 +69,9 @@ def test_a_checkpoint_alone_becomes_a_program_that_computes_what_the_network_com
 
 
 def input_of(name: str) -> tuple[int, int, int]:
-    """The input of the networks that have one of their own."""
-    return {"ai84foldednet": (5, 16, 16), "ai84cifarnet": (4, 32, 32), "ai85foldednet": (5, 16, 16),
-            "ai85nascifarnet": (3, 32, 32), "ai85cifarnet": (3, 32, 32),
-            "ai85kws20net": (128, 128, 1)}.get(name) or default_input(name)  # fmt: skip
-
-
-def default_input(name: str) -> tuple[int, int, int]:
-    """What a network's constructor assumes."""
-    import inspect
-
-    parameters = inspect.signature(ai85net.models[name]).parameters
+    """The input that a network's constructor assumes."""
+    models = ai84net.models if name in ai84net.models else ai85net.models
+    parameters = inspect.signature(models[name]).parameters
     return parameters["num_channels"].default, *parameters["dimensions"].default
 
 

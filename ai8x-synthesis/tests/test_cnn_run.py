@@ -1,12 +1,10 @@
 """cnn-run.py on small programs written here, not by the generator: result, images, pictures and error messages."""
 
-import importlib.util
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -293,30 +291,3 @@ def test_wrong_options_end_with_status_2(tmp_path: Path):
     assert cnn_run().returncode == 2
     result = cnn_run(tmp_path, "--scores", "scores.npy")
     assert result.returncode == 2 and "--scores needs --images" in result.stderr
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("cnn_run", SCRIPT)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["cnn_run"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_pictures_have_a_grey_level_for_each_pixel(script: ModuleType):
-    image = np.array([[[-128, 127], [0, -128], [127, 127]]], np.int8)
-    grey = script.grey_levels(image)
-    assert grey.tolist() == [[0, 255], [128, 0], [255, 255]]
-    assert script.ascii_art(grey) == "  @@\n++\n@@@@"
-    text = script.blocks(grey)
-    assert text.plain == "▀▀\n▀▀\n"
-    assert [str(span.style) for span in text.spans] == [
-        "rgb(0,0,0) on rgb(128,128,128)", "rgb(255,255,255) on rgb(0,0,0)", "rgb(255,255,255) on rgb(0,0,0)",
-        "rgb(255,255,255) on rgb(0,0,0)"]
-
-
-def test_a_colour_picture_is_drawn_as_the_mean_of_its_channels(script: ModuleType):
-    image = np.array([[[-128]], [[127]], [[1]]], np.int8)
-    assert script.grey_levels(image).tolist() == [[128]]

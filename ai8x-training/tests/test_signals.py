@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import ai84net
 import ai85net
 import datasets
 import make_waves
@@ -115,18 +116,40 @@ def test_ai85signalnet_refuses_what_does_not_fit(dimensions, message):
         ai85net.ai85signalnet(4, 1, dimensions)
 
 
-def test_training_with_quantization_is_exact_on_the_device(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("channels", "length"), [(1, 81), (3, 243), (1, 486), (6, 972)])
+def test_ai84signalnet_takes_signals_of_many_lengths(channels, length):
+    model = ai84net.ai84signalnet(4, channels, (length, 1)).eval()
+    assert model(torch.zeros(2, channels, length, 1)).shape == (2, 4)
+    assert model.fc.linear.in_features == 24 * length // 81  # each layer's output is a third as long as its input
+
+
+@pytest.mark.parametrize(("dimensions", "given"), [((512, 1), "length 512"), ((486, 2), "486x2 pixels"),
+                                                   ((90, 1), "length 10")])  # fmt: skip
+def test_ai84signalnet_refuses_what_does_not_fit(dimensions, given):
+    with pytest.raises(ValueError, match=f"AI84 rule conv1d: .* Given: {given} "):
+        ai84net.ai84signalnet(4, 1, dimensions)
+
+
+@pytest.mark.parametrize(
+    ("network", "length", "quantizer"),
+    [
+        (["--device", "85", "--model", "ai85signalnet", "--use-bias"], 512, ["--ai85"]),
+        (["--device", "84", "--model", "ai84signalnet"], 486, ["--scale", "1.0"]),
+    ],
+    ids=["AI85", "AI84"],
+)
+def test_training_with_quantization_is_exact_on_the_device(network, length, quantizer, tmp_path, monkeypatch):
     """The accuracy that training reports is that of the integers, from the file that ai84ize.py writes."""
     import ai84ize
 
     monkeypatch.chdir(tmp_path)
-    few = {key: value[:60] if key != "classes" else value for key, value in make_waves.waves(1).items()}
+    few = {key: value[:60] if key != "classes" else value for key, value in make_waves.waves(1, length).items()}
     np.savez("signals.npz", **few)
     Path("policy.yaml").write_text("start_epoch: 0\nweight_bits: 8\n")
-    network = ["--device", "85", "--model", "ai85signalnet", "--dataset", "Signals", "--data", ".", "--use-bias"]
+    network = [*network, "--dataset", "Signals", "--data", "."]
     assert train.main([*network, "--epochs", "1", "--qat-policy", "policy.yaml", "--no-tensorboard", "--seed", "1",
                        "--optimizer", "adam", "--lr", "0.001"]) == 0  # fmt: skip
-    assert ai84ize.main(["logs/latest/best.pth.tar", "q.pth.tar", "--ai85"]) == 0
+    assert ai84ize.main(["logs/latest/best.pth.tar", "q.pth.tar", *quantizer]) == 0
     exact = ["--evaluate", "-8", "--exp-load-weights-from", "q.pth.tar", "--json", "exact.json", "--save-sample", "2"]
     assert train.main([*network, *exact]) == 0
     trained = json.loads(Path("logs/latest/summary.json").read_text())

@@ -61,14 +61,14 @@ def test_parameters_are_listed_in_execution_order():
 
 def test_only_the_first_layer_has_the_doubled_weight_range():
     for constructor in ai84net.models.values():
-        convs = [layer for layer in constructor(num_channels=1).modules() if isinstance(layer, ai84.Conv2d)]
-        ranges = [conv.parameter_ranges["conv2d.weight"] for conv in convs]
+        convs = [layer for layer in constructor(num_channels=1).modules() if isinstance(layer, ai84.Convolution)]
+        ranges = [conv.parameter_ranges[f"{conv.name}.weight"] for conv in convs]
         assert ranges == [ai84.FIRST_CONV_WEIGHTS, *[ai84.CONV_WEIGHTS] * (len(convs) - 1)]
 
 
 def test_models_are_found_by_the_names_of_their_constructors():
     names = ["ai84net5", "ai84net5chw", "ai84net7", "ai84netsmall", "ai84netextrasmall"]
-    assert list(ai84net.models) == [*names, "ai84foldednet", "ai84cifarnet"]
+    assert list(ai84net.models) == [*names, "ai84foldednet", "ai84cifarnet", "ai84signalnet"]
     assert all(constructor is getattr(ai84net, name) for name, constructor in ai84net.models.items())
 
 
