@@ -17,7 +17,7 @@ from datasets import DataSet, ImageSet
 from devices import Device
 from distillation import Teacher
 from errors import UserError
-from processes import ALONE, Processes
+from launch import ALONE, Processes
 
 
 @dataclass(frozen=True)

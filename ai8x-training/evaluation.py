@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 import pipeline
 from datasets import ImageSet
+from launch import Processes
 from pipeline import Normalize
-from processes import Processes, reduce
+from processes import reduce
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from devices import Device
 from distillation import Teacher
 from distiller import CompressionScheduler
 from errors import UserError
-from processes import Processes
+from launch import Processes
 from qat import Policy
 
 EXPLODED = 10

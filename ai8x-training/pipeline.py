@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datasets import DataSet, ImageSet
-from processes import Processes
+from launch import Processes
 
 Normalize = Callable[[Tensor], Tensor]
 """Makes network input of uint8 images; `devices.Device.input` gives it."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from errors import UserError
-from processes import Processes
+from launch import Processes
 
 log = logging.getLogger(__name__)
 

@@ -1,22 +1,13 @@
 #!/usr/bin/env python3
 """Train or evaluate a network for the AI84 or AI85 accelerator; `./train.py --help` lists the options."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-import analysis
-import analysis_options
-import checking
+import launch
 import memory
-import options
-import processes
-import runlog
-import testing
-import training
 from errors import UserError
 from interruption import Terminated, behind, terminable
-from processes import Processes
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -26,13 +17,13 @@ TERMINATED = 143
 def main(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit status."""
     memory.keep_freed()
-    mine = processes.of_environment()
+    mine = launch.of_environment()
     who = "train.py" if mine.is_main else f"train.py (process {mine.rank})"
     try:
         with terminable():
-            chosen = options.parse(arguments)
-            runlog.log_to_console(mine)
-            run(chosen, arguments, mine)
+            import commands  # with PyTorch, which takes seconds; a signal in that time gets its message too
+
+            commands.run(arguments, mine)
     except (UserError, OSError) as error:
         print(f"{who}: error: {error}", file=sys.stderr)
         return 1
@@ -45,20 +36,6 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{word}; --resume-from continues after the last finished epoch", file=sys.stderr)
         return TERMINATED if terminated else INTERRUPTED
     return 0
-
-
-def run(chosen: argparse.Namespace, arguments: Sequence[str], mine: Processes) -> None:
-    """Do what the options ask for."""
-    if not (chosen.check or chosen.evaluate or analysis_options.chosen(chosen)):
-        training.train(chosen, arguments, mine)
-    elif mine.count > 1:
-        raise UserError("only training can be shared by several processes; start this without torchrun")
-    elif chosen.check:
-        checking.check(chosen)
-    elif chosen.evaluate:
-        testing.test(chosen)
-    else:
-        analysis.run(chosen, arguments)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,9 @@ from distiller.scheduler import EMPTY
 from errors import UserError
 from evaluation import Evaluation, evaluate, gather
 from files import check_room, remove_scratch, write_json
+from launch import ALONE, Processes
 from loop import EpochResult, Trainer
-from processes import ALONE, Processes, connected, from_main
+from processes import connected, from_main
 from progress import EpochProgress
 from qat import Policy
 from resuming import BEST, LAST, SUMMARY, Start

@@ -33,7 +33,7 @@ import options
 import torchvision_shim
 import training
 from datasets import ImageSet
-from processes import ALONE
+from launch import ALONE
 
 FORMATS = ("", *(".0f", ".0f", ".2f") * 2)
 COMMAND = ("--model", "ai84net5", "--dataset", "FashionMNIST", "--validation-split", "0", "--seed", "1", "--cpu")

@@ -24,8 +24,8 @@ import training
 from analysis.outputs import new_figure, save_figure, write_csv
 from analysis.report import log_directory
 from errors import UserError
+from launch import ALONE
 from loop import Trainer
-from processes import ALONE
 
 log = logging.getLogger(__name__)
 

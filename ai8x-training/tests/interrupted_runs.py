@@ -21,8 +21,11 @@ import torch
 import torch._dynamo  # every optimizer imports it, which takes seconds
 
 import checkpoint
+import commands
 import train
 
+LOADED = commands
+"""What train.py imports when it is called."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 OUT = "interrupted"
 

@@ -293,6 +293,21 @@ def test_a_signal_ends_with_one_line_and_an_intact_checkpoint(tiny_data, tmp_pat
     assert checkpoint.load(run_directory(tmp_path) / "checkpoint.pth.tar").epoch >= 0
 
 
+@pytest.mark.parametrize(
+    ("number", "status", "what"),
+    [(signal.SIGINT, 130, "\ntrain.py: interrupted"), (signal.SIGTERM, 143, "train.py: terminated")],
+)
+def test_a_signal_while_pytorch_is_imported_gets_its_line_too(tmp_path, monkeypatch, number, status, what):
+    (tmp_path / "torch.py").write_text("import time\nprint('imported', flush=True)\ntime.sleep(60)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    process = start_process(tmp_path, tmp_path)
+    assert process.stdout.readline() == "imported\n"
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert errors == f"{what}; --resume-from continues after the last finished epoch\n"
+
+
 def test_8_bit_scores_accuracy_and_sample(call, tiny_data, tmp_path):
     model = integer_checkpoint(tmp_path / "integers.pth.tar")
     status, output, _ = call(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import ai8x
 import pipeline
 from datasets import ImageSet
+from launch import ALONE
 from pipeline import Augmentation
-from processes import ALONE
 
 HALF_SCALE = partial(ai8x.normalize_float, unit=255)
 

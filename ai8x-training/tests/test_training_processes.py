@@ -15,14 +15,15 @@ from two_processes import CUT, GAIN
 
 import checkpoint
 import construction
+import options
 import pipeline
 import train
 import training
 from construction import Images
 from datasets import ImageSet
 from errors import UserError
+from launch import ALONE, Processes
 from pipeline import Augmentation
-from processes import ALONE, Processes
 
 TRAIN = Path(train.__file__)
 BOTH = [Processes(rank, 2, rank, 2) for rank in (0, 1)]
@@ -210,10 +211,10 @@ def test_a_process_without_images_is_refused(training_images, validation_images,
 def test_more_processes_than_gpus_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    options = train.options.parse(["--model", "ai84net5", "--dataset", "MNIST"])
+    chosen = options.parse(["--model", "ai84net5", "--dataset", "MNIST"])
     with pytest.raises(UserError, match="there are 2 processes on this machine and 1 GPUs"):
-        construction.compute_device(options, BOTH[1])
-    assert construction.compute_device(options, Processes(2, 4, 0, 1)) == torch.device("cuda", 0)
+        construction.compute_device(chosen, BOTH[1])
+    assert construction.compute_device(chosen, Processes(2, 4, 0, 1)) == torch.device("cuda", 0)
 
 
 def test_only_training_is_shared(monkeypatch, capsys):

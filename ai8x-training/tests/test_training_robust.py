@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import checkpoint
+import commands
 import train
 import training
 from errors import UserError
@@ -269,7 +270,7 @@ def test_a_signal_is_told_also_where_the_cleaning_up_fails(monkeypatch, capsys, 
         finally:
             raise AssertionError("half prepared")
 
-    monkeypatch.setattr(train, "run", fails)
+    monkeypatch.setattr(commands, "run", fails)
     assert train.main(["--model", "ai84netextrasmall", "--dataset", "FashionMNIST", "--check"]) == status
     errors = capsys.readouterr().err
     assert f"train.py: {word}; --resume-from continues after the last finished epoch" in errors
@@ -280,6 +281,6 @@ def test_other_errors_are_not_taken_for_signals(monkeypatch):
     def fails(*arguments):
         raise AssertionError("a defect")
 
-    monkeypatch.setattr(train, "run", fails)
+    monkeypatch.setattr(commands, "run", fails)
     with pytest.raises(AssertionError, match="a defect"):
         train.main(["--model", "ai84netextrasmall", "--dataset", "FashionMNIST", "--check"])

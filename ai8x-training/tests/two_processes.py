@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 import batchnorm
+import launch
 import processes
 from distiller.quantizers import Range
 
@@ -21,7 +22,7 @@ GAIN = 1 / 4
 
 def main(folder: Path) -> None:
     """Compute with the share of this process."""
-    mine = processes.of_environment()
+    mine = launch.of_environment()
     with processes.connected(mine, torch.device("cpu")):
         share = slice(CUT) if mine.is_main else slice(CUT, None)
         given, gradient = (tensor[share] for tensor in torch.load(folder / "data.pt"))
