@@ -96,62 +96,43 @@ def average_pool(values: Tensor, size: int | Pair, stride: int | Pair, simulate:
     return torch.trunc(mean) if simulate else mean
 
 
-class _RoundHalfUp(torch.autograd.Function):
-    """Rounding whose gradient is that of the identity."""
+class _StraightThrough(torch.autograd.Function):
+    """Other values in the place of a tensor's, with the gradient of the identity."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, steps: float) -> Tensor:
-        # In single precision, since bfloat16 has no 127.5; in place, since memory traffic is what costs time here.
-        return values.float().mul(steps).add_(0.5).floor_().div_(steps).to(values.dtype)
+    def forward(ctx: Any, values: Tensor, others: Tensor) -> Tensor:
+        return others
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        gradient: Tensor = gradients[0]
-        return gradient, None
+        return gradients[0], None
+
+
+def in_place_of(values: Tensor, others: Tensor) -> Tensor:
+    """`others`, of the same shape; their gradients become those of `values`, as if nothing had been rounded."""
+    taken: Tensor = _StraightThrough.apply(values, others)  # type: ignore[no-untyped-call]
+    return taken
 
 
 def round_half_up(values: Tensor, steps: float) -> Tensor:
     """Round to multiples of 1/`steps`, halves towards plus infinity; gradients pass as if nothing were rounded."""
-    rounded: Tensor = _RoundHalfUp.apply(values, steps)  # type: ignore[no-untyped-call]
-    return rounded
-
-
-class _RoundHalfEven(torch.autograd.Function):
-    """Rounding whose gradient is that of the identity."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, steps: float) -> Tensor:
-        return values.mul(steps).round_().div_(steps)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        gradient: Tensor = gradients[0]
-        return gradient, None
+    with torch.no_grad():  # in single precision, since bfloat16 has no 127.5; in place, since memory traffic costs time
+        rounded = values.float().mul(steps).add_(0.5).floor_().div_(steps).to(values.dtype)
+    return in_place_of(values, rounded)
 
 
 def round_half_even(values: Tensor, steps: float) -> Tensor:
     """Round to multiples of 1/`steps`, halves to the even one; gradients pass as if nothing were rounded."""
-    rounded: Tensor = _RoundHalfEven.apply(values, steps)  # type: ignore[no-untyped-call]
-    return rounded
-
-
-class _Truncate(torch.autograd.Function):
-    """Truncation whose gradient is that of the identity."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, steps: float) -> Tensor:
-        return values.mul(steps).trunc_().div_(steps)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        gradient: Tensor = gradients[0]
-        return gradient, None
+    with torch.no_grad():
+        rounded = values.mul(steps).round_().div_(steps)
+    return in_place_of(values, rounded)
 
 
 def truncate(values: Tensor, steps: float) -> Tensor:
     """Round toward zero to multiples of 1/`steps`; gradients pass as if nothing were rounded."""
-    truncated: Tensor = _Truncate.apply(values, steps)  # type: ignore[no-untyped-call]
-    return truncated
+    with torch.no_grad():
+        truncated = values.mul(steps).trunc_().div_(steps)
+    return in_place_of(values, truncated)
 
 
 def exact_type(weight: Tensor, bias: Tensor | None) -> torch.dtype:
