@@ -29,6 +29,7 @@ import ai84net
 import construction
 import devices
 import loop
+import memory
 import options
 import torchvision_shim
 import training
@@ -123,6 +124,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=256, help="images in a batch (default: 256)")
     parser.add_argument("--workers", type=int, default=4, help="processes of the DataLoader (default: 4, as then)")
     given = parser.parse_args()
+    memory.keep_freed()  # as train.py does; the first kind profits too, since both are in one process
     warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores, as then
     chosen = options.parse([*COMMAND, "--data", str(given.data)])
     images = construction.load_images(chosen, 1, torch.device("cpu")).training
