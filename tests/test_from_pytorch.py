@@ -35,8 +35,8 @@ def write_model(project: Path, code: str) -> None:
     """Put the function and its name where the page says."""
     source = (ROOT / "ai8x-training" / "ai84net.py").read_text(encoding="utf-8")
     before, line, after = source.partition("\nmodels: ")
-    assert line
-    after = after.replace("ai84cifarnet)", "ai84cifarnet, shapenet)", 1)
+    after, changes = re.subn(r"for constructor in \(", r"\g<0>shapenet, ", after)
+    assert (bool(line), changes) == (True, 1)
     (project / "ai8x-training" / "ai84net.py").write_text(f"{before}\n{code}\n{line}{after}", encoding="utf-8")
 
 
