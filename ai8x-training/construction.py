@@ -62,7 +62,7 @@ def augmentation(options: argparse.Namespace) -> pipeline.Augmentation:
     """How training varies the images of the data set."""
     if options.no_augmentation:
         return pipeline.Augmentation(0, False)
-    return pipeline.Augmentation.of(data_set(options), options.erase)
+    return pipeline.Augmentation.of(data_set(options), options.erase, options.cutmix)
 
 
 def normalization(options: argparse.Namespace) -> pipeline.Normalize:

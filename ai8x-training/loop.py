@@ -72,8 +72,12 @@ class Totals:
     correct: int = 0
 
     def add(self, loss: Tensor, scores: Tensor, labels: Tensor) -> float:
-        """Count one batch, of which this process has `labels` with the mean `loss`; returns the mean loss of all."""
-        mine = [float(len(labels)), float(loss) * len(labels), float((scores.argmax(1) == labels).sum())]
+        """Count one batch, of which this process has `labels` with the mean `loss`; returns the mean loss of all.
+
+        Of a mixed image the class with the largest area is right.
+        """
+        right = labels if labels.ndim == 1 else labels.argmax(1)
+        mine = [float(len(labels)), float(loss) * len(labels), float((scores.argmax(1) == right).sum())]
         images, total, correct = processes.reduce(torch.tensor(mine, dtype=torch.float64)).tolist()
         self.images += int(images)
         self.loss += total
@@ -172,7 +176,7 @@ class Trainer:
         """One optimizer step, after which the weights are moved back to where device and schedule need them.
 
         Args:
-            images, labels: this process's share of the batch.
+            images, labels: this process's share of the batch, as `pipeline.training_batches` gives it.
             number: of the batch in its epoch, from 0.
 
         Returns:

@@ -143,6 +143,14 @@ def add_training_options(group: argparse._ArgumentGroup) -> None:
         help="black out a square of N x N pixels at a random place in every training image [0: none]",
     )
     group.add_argument(
+        "--cutmix",
+        type=fraction,
+        default=0.0,
+        metavar="X",
+        help="share of the training images that a rectangle of another one is pasted into; the target has both labels, "
+        "by their areas [0]",
+    )
+    group.add_argument(
         "--label-smoothing",
         type=fraction,
         default=0.0,
@@ -299,8 +307,9 @@ def check_combination(parser: argparse.ArgumentParser, options: argparse.Namespa
         parser.error(f"--batch-norm needs biases, and {options.arch} has no constant channel that makes them on AI84")
     if (options.kd_teacher is None) != (options.kd_resume is None):
         parser.error("--kd-teacher NAME and --kd-resume FILE need each other")
-    if options.erase and options.no_augmentation:
-        parser.error("--erase and --no-augmentation exclude each other")
+    for name in ("erase", "cutmix"):
+        if getattr(options, name) and options.no_augmentation:
+            parser.error(f"--{name} and --no-augmentation exclude each other")
     if options.image_size is not None and options.dataset != datasets.imagefolder.NAME:
         parser.error(f"--image-size needs --dataset {datasets.imagefolder.NAME}")
     if options.reset_optimizer and options.resume_from is None:

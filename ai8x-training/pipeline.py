@@ -27,17 +27,22 @@ class Augmentation:
         horizontal_flip: every other image is mirrored.
         erased: side in pixels of an empty square at a random place, part of which may lie outside; 0 for none.
         zero: the value of what is shifted in, and of the square.
+        mixed: the share of the images that get a rectangle of another one, see `cutmix`.
+        classes: how many there are.
     """
 
     crop_padding: int
     horizontal_flip: bool
     erased: int = 0
     zero: int = 0
+    mixed: float = 0.0
+    classes: int = 0
 
     @classmethod
-    def of(cls, dataset: DataSet, erased: int) -> "Augmentation":
-        """The augmentation that a data set asks for, and squares of `erased` pixels."""
-        return cls(dataset.crop_padding, dataset.horizontal_flip, erased, dataset.zero)
+    def of(cls, dataset: DataSet, erased: int, mixed: float) -> "Augmentation":
+        """The augmentation that a data set asks for, squares of `erased` pixels, and a share of `mixed` images."""
+        flip = dataset.horizontal_flip
+        return cls(dataset.crop_padding, flip, erased, dataset.zero, mixed, len(dataset.classes))
 
 
 def generator(seed: int, epoch: int) -> torch.Generator:
@@ -80,12 +85,39 @@ def augment(
 
 def draw_squares(shape: tuple[int, int, int], side: int, random: torch.Generator) -> Tensor:
     """For each of N images, [N, H, W], where a square of `side` pixels lies; its middle is a pixel of the image."""
-    inside = []
-    for length in shape[1:]:
-        first = torch.randint(-(side // 2), length - side // 2, (shape[0], 1), generator=random)
-        distance = torch.arange(length) - first
-        inside.append((distance >= 0) & (distance < side))
-    return inside[0][:, :, None] & inside[1][:, None, :]
+    rows, columns = (draw_part(length, torch.full((shape[0], 1), side), random) for length in shape[1:])
+    return rows[:, :, None] & columns[:, None, :]
+
+
+def draw_part(length: int, sizes: Tensor, random: torch.Generator) -> Tensor:
+    """For each of N rows of `length` pixels, [N, length], where a part of `sizes` [N, 1] lies around one of them."""
+    first = torch.randint(length, sizes.shape, generator=random) - torch.div(sizes, 2, rounding_mode="floor")
+    distance = torch.arange(length) - first
+    return (distance >= 0) & (distance < sizes)
+
+
+def cutmix(
+    images: Tensor, labels: Tensor, augmentation: Augmentation, random: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Paste a rectangle of another image of the batch into some images (CutMix: Yun et al., 2019).
+
+    Args:
+        images: [N, C, H, W]; the rectangle has their proportions, a random size, and one of the pixels as its middle.
+        labels: int64 [N].
+
+    Returns:
+        The images, and float32 [N, classes]: the part of the image's area that shows each class.
+    """
+    count, _, height, width = images.shape
+    partner = torch.randperm(count, generator=random)
+    chosen = torch.rand((count, 1), generator=random) < augmentation.mixed
+    side = torch.rand((count, 1), generator=random).sqrt()  # so that all areas are equally likely
+    rows, columns = (draw_part(length, (side * length).round().clamp(min=1), random) for length in (height, width))
+    pasted = (rows[:, :, None] & (chosen & columns)[:, None, :]).to(images.device)
+    area = pasted.flatten(1).float().mean(1, keepdim=True)
+    partner = partner.to(images.device)
+    shown = F.one_hot(labels, augmentation.classes).float()
+    return torch.where(pasted[:, None], images[partner], images), shown.lerp(shown[partner], area)
 
 
 def training_batches(
@@ -98,13 +130,18 @@ def training_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """This process's share of one epoch of (uint8 images, labels), shuffled and augmented.
 
-    `batch_size` is that of all processes; the last batch may be smaller.
+    `batch_size` is that of all processes; the last batch may be smaller. Labels are int64 [N], those of mixed images
+    float32 [N, classes].
     """
     random = generator(seed, epoch)
     for indices in torch.randperm(len(training_set), generator=random).split(batch_size):
         batch = training_set.select(indices.to(training_set.images.device))
         share = processes.share(len(batch))
-        yield augment(batch.images, augmentation, random, share), batch.labels[share]
+        if augmentation.mixed:  # with images that may be another process's
+            images, labels = cutmix(augment(batch.images, augmentation, random), batch.labels, augmentation, random)
+            yield images[share], labels[share]
+        else:
+            yield augment(batch.images, augmentation, random, share), batch.labels[share]
 
 
 def batch_count(image_set: ImageSet, batch_size: int) -> int:

@@ -62,6 +62,7 @@ def settings(
         "seed": seed,
         "augmentation": not options.no_augmentation,
         "erase": options.erase,
+        "cutmix": options.cutmix or None,  # as in a checkpoint from before there was this option
         "label_smoothing": options.label_smoothing,
         "kd_teacher": options.kd_teacher,
         "kd_weights": files.sha256(options.kd_resume) if options.kd_resume else None,

@@ -96,6 +96,64 @@ def test_erased_squares_lie_everywhere():
     assert int(erased.sum(0).min()) > 100
 
 
+def slow_cutmix(images: np.ndarray, labels: list[int], share: float, classes: int, random: torch.Generator):
+    """Paste one rectangle after the other; returns images and the share of each class in the area of each."""
+    count, _, height, width = images.shape
+    partners = torch.randperm(count, generator=random).tolist()
+    chosen = [chance < np.float32(share) for chance in torch.rand((count, 1), generator=random).numpy().ravel()]
+    sides = np.sqrt(torch.rand((count, 1), generator=random).numpy().ravel())
+    spans = []
+    for length in (height, width):
+        sizes = [max(1, round(float(side * np.float32(length)))) for side in sides]
+        middles = torch.randint(length, (count, 1), generator=random).flatten().tolist()
+        spans.append([range(max(0, middle - size // 2), min(length, middle - size // 2 + size))
+                      for middle, size in zip(middles, sizes, strict=True)])  # fmt: skip
+    result, shown = images.copy(), np.zeros((count, classes))
+    for n, (rows, columns) in enumerate(zip(*spans, strict=True)):
+        shown[n, labels[n]] += 1
+        if chosen[n]:
+            for row in rows:
+                for column in columns:
+                    result[n, :, row, column] = images[partners[n], :, row, column]
+            area = len(rows) * len(columns) / (height * width)
+            shown[n, labels[n]] -= area
+            shown[n, labels[partners[n]]] += area
+    return result, shown
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    count=st.integers(1, 9),
+    height=st.integers(1, 12),
+    width=st.sampled_from([1, 5, 12]),
+    share=st.sampled_from([0.1, 0.5, 0.9]),
+)
+def test_cutmix_equals_a_loop_over_images(seed, count, height, width, share):
+    random = torch.Generator().manual_seed(seed)
+    images = torch.randint(256, (count, 2, height, width), dtype=torch.uint8, generator=random)
+    labels = torch.randint(5, (count,), generator=random)
+    augmentation = Augmentation(0, False, mixed=share, classes=5)
+    mixed, shown = pipeline.cutmix(images, labels, augmentation, pipeline.generator(seed, 2))
+    expected, areas = slow_cutmix(images.numpy(), labels.tolist(), share, 5, pipeline.generator(seed, 2))
+    assert mixed.dtype == torch.uint8
+    assert np.array_equal(mixed.numpy(), expected)
+    np.testing.assert_allclose(shown.numpy(), areas, atol=1e-6)
+
+
+def test_cutmix_mixes_the_wanted_share_of_the_images_with_all_areas():
+    images = torch.arange(4000, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 16, 16)
+    augmentation = Augmentation(0, False, mixed=0.25, classes=4)
+    labels = torch.arange(4000) % 4
+    _, shown = pipeline.cutmix(images, labels, augmentation, pipeline.generator(0, 0))
+    kept = shown.gather(1, labels[:, None]).flatten()
+    assert torch.equal(shown.sum(1), torch.ones(4000))
+    # of the chosen quarter, a quarter meets an image of its own class
+    assert int((kept < 1).sum()) == pytest.approx(0.25 * 0.75 * 4000, rel=0.15)
+    assert kept.min() < 0.25
+    assert kept[kept < 1].max() > 0.95
+
+
 def epoch_of(images: ImageSet, seed: int, epoch: int) -> list[torch.Tensor]:
     batches = list(pipeline.training_batches(images, Augmentation(2, True, 3), 4, seed, epoch, ALONE))
     return [torch.cat([images for images, _ in batches]), torch.cat([labels for _, labels in batches])]

@@ -88,10 +88,12 @@ def test_shares_are_disjoint_complete_and_of_equal_size(total, count):
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_the_shares_of_a_batch_are_the_batch_of_one_process():
+@pytest.mark.parametrize("mixed", [0.0, 0.5])
+def test_the_shares_of_a_batch_are_the_batch_of_one_process(mixed):
     images = ImageSet(torch.randint(256, (19, 2, 7, 6), dtype=torch.uint8), torch.arange(19))
+    augmentation = Augmentation(2, True, 3, mixed=mixed, classes=19)
     whole, first, second = (
-        list(pipeline.training_batches(images, Augmentation(2, True, 3), 6, 4, 1, who)) for who in (ALONE, *BOTH)
+        list(pipeline.training_batches(images, augmentation, 6, 4, 1, who)) for who in (ALONE, *BOTH)
     )
     for batch, *shares in zip(whole, first, second, strict=True):
         for part in (0, 1):

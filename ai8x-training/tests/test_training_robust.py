@@ -52,7 +52,7 @@ policies:
   - {quantizer: {instance_name: four}, starting_epoch: 5, ending_epoch: 6, frequency: 1}
 """
 TEACHER = ["--kd-teacher", "ai85netextrasmall", "--kd-resume", "teacher/latest/best.pth.tar", "--kd-temp", "2"]
-SMOOTHED = ["--label-smoothing", "0.1"]
+VARIED = ["--erase", "3", "--cutmix", "0.5", "--label-smoothing", "0.1"]
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def attempts(tmp_path: Path, interruptions: int, options: list[object]) -> list[
 CASES = {
     "pruned-4-bits": (PRUNED, 4, [*AI85, "--batch-norm", "--optimizer", "Adam", "--lr", "0.01"]),
     "regularized-taught-8-bits": (GROUPED, 8, [*AI84, "--lr", "0.05", *TEACHER]),
-    "rounded": (ROUNDED, None, [*AI84, "--optimizer", "AdamW", "--lr", "0.01", "--erase", "3", *SMOOTHED]),
+    "rounded": (ROUNDED, None, [*AI84, "--optimizer", "AdamW", "--lr", "0.01", *VARIED]),
 }
 
 
