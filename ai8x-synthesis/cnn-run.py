@@ -21,7 +21,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-import drawing
+import samplepicture
 from chip import Chip, ChipError, FirmwareError, max78000, sdk
 from chip.board import MAX78000
 from chip.demo import Image, Scores, build, read_images, read_probabilities, read_scores
@@ -116,7 +116,7 @@ def draw(console: Console, folder: Path, shape: tuple[int, int, int]) -> None:
         raise FirmwareError(f"{path}: not readable as a NumPy array ({error}); generate the folder again") from error
     if image.shape != shape:
         raise FirmwareError(f"{path}: must have the shape {list(shape)} of the network input, has {list(image.shape)}")
-    console.print(drawing.of(image, console.is_terminal), soft_wrap=True)
+    console.print(samplepicture.of(image, console.is_terminal), soft_wrap=True)
 
 
 def classify_all(console: Console, mcu: Mcu, manifest: Ai84Manifest, images: Image) -> tuple[Scores, float]:
