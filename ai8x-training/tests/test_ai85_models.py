@@ -119,12 +119,13 @@ def test_there_are_scripts_to_train_and_to_evaluate_the_networks_of_ai85():
 
 @pytest.mark.parametrize("script", sorted(path.name for path in TRAINING.glob("go_*.sh")))
 def test_training_scripts_fit_the_device_and_name_files_that_exist(script, commands):
-    (chosen,) = commands(script, "--epochs", "3")
-    assert chosen.epochs == 3
-    construction.build_model(chosen, torch.device("cpu"))
-    assert read_schedule(chosen.compress).policies
-    if chosen.device.name == "AI85":
-        qat.check_names(qat.read_policy(chosen.qat_policy), construction.build_model(chosen, torch.device("cpu")))
+    for chosen in commands(script, "--epochs", "3"):
+        assert chosen.epochs == 3
+        model = construction.build_model(chosen, torch.device("cpu"))
+        assert read_schedule(chosen.compress).policies
+        if chosen.qat_policy:
+            chosen.device.check_policy(qat.read_policy(chosen.qat_policy), model)
+        assert chosen.qat_policy or chosen.device.name == "AI84"
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in TRAINING.glob("evaluate_*.sh")))
