@@ -382,7 +382,7 @@ def connect_constants(convs: Sequence[Conv2d | Conv1d]) -> None:
     """
     constant = FIRST_DATA.high
     for conv in convs:
-        if isinstance(conv, Conv2d) and isinstance(norm := conv.norm, BatchNorm):
+        if isinstance(norm := conv.norm, BatchNorm):
             norm.constant_in = constant
             constant = math.floor(constant * conv.largest_weight * 128 + 0.5) / 128
             norm.constant_out = constant

@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_model_options(parser.add_argument_group("model, data, device"))
     add_training_options(parser.add_argument_group("training"))
+    add_augmentation_options(parser.add_argument_group("augmentation of training images"))
     add_distillation_options(parser.add_argument_group("knowledge distillation"))
     add_start_options(parser.add_argument_group("start and resume"))
     add_evaluation_options(parser.add_argument_group("evaluation"))
@@ -133,24 +134,6 @@ def add_training_options(group: argparse._ArgumentGroup) -> None:
         help="train with quantization from an epoch on, as this YAML file says, see schedules/",
     )
     group.add_argument(
-        "--no-augmentation", action="store_true", help="train on the images as they are, not shifted or mirrored"
-    )
-    group.add_argument(
-        "--erase",
-        type=natural,
-        default=0,
-        metavar="N",
-        help="black out a square of N x N pixels at a random place in every training image [0: none]",
-    )
-    group.add_argument(
-        "--cutmix",
-        type=fraction,
-        default=0.0,
-        metavar="X",
-        help="share of the training images that a rectangle of another one is pasted into; the target has both labels, "
-        "by their areas [0]",
-    )
-    group.add_argument(
         "--label-smoothing",
         type=fraction,
         default=0.0,
@@ -175,6 +158,28 @@ def add_training_options(group: argparse._ArgumentGroup) -> None:
         "--det",
         action="store_true",
         help="same seed, same numbers, also on CUDA; the seed is 0 where --seed is not given",
+    )
+
+
+def add_augmentation_options(group: argparse._ArgumentGroup) -> None:
+    """How training images are varied."""
+    group.add_argument(
+        "--no-augmentation", action="store_true", help="train on the images as they are, not shifted or mirrored"
+    )
+    group.add_argument(
+        "--erase",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="black out a square of N x N pixels at a random place in every training image [0: none]",
+    )
+    group.add_argument(
+        "--cutmix",
+        type=fraction,
+        default=0.0,
+        metavar="X",
+        help="share of the training images that a rectangle of another one is pasted into; the target has both labels, "
+        "by their areas [0]",
     )
 
 

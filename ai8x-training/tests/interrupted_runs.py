@@ -21,11 +21,9 @@ import torch
 import torch._dynamo  # every optimizer imports it, which takes seconds
 
 import checkpoint
-import commands
+import commands  # noqa: F401, which train.py imports when it is called
 import train
 
-LOADED = commands
-"""What train.py imports when it is called."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 OUT = "interrupted"
 

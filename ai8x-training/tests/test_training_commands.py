@@ -395,6 +395,8 @@ def test_sample_beyond_the_test_set_is_refused(call, tmp_path):
         (["--batch-norm"], "--batch-norm needs biases, and ai84netextrasmall has no constant channel that makes them"),
         (["--kd-teacher", "ai85net5"], "--kd-teacher NAME and --kd-resume FILE need each other"),
         (["--erase", "3", "--no-augmentation"], "--erase and --no-augmentation exclude each other"),
+        (["--cutmix", "0.5", "--no-augmentation"], "--cutmix and --no-augmentation exclude each other"),
+        (["--cutmix", "1.5"], "must be at least 0 and less than 1; given 1.5"),
         (["--dataset", "CIFAR"], "there is no data set 'CIFAR'; choose from FashionMNIST, FashionMNIST_folded, MNIST"),
         (["--model", "resnet"], "there is no model 'resnet'; choose from ai84net5, ai84net5chw, ai84net7"),
     ],
