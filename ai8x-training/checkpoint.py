@@ -122,8 +122,11 @@ def read_contents(path: Path) -> Any:
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such checkpoint") from error
     except Exception as error:  # torch.load meets a damaged file with whatever its parts raise
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path}: cannot be read as a checkpoint ({reason})") from error
+        reason = " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]]).rstrip(": ")
+        raise UserError(
+            f"{path}: cannot be read as a checkpoint; it must be a complete file of torch.save that holds nothing but "
+            f"tensors and plain containers, so copy it again or name another ({reason})"
+        ) from error
 
 
 def today_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -126,10 +126,10 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\3\4 broken"])
-def test_damaged_file_is_refused(tmp_path, content):
+def test_damaged_file_is_refused_with_advice(tmp_path, content):
     path = tmp_path / "damaged.pth.tar"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"damaged\.pth\.tar: cannot be read as a checkpoint"):
+    with pytest.raises(UserError, match=r"damaged\.pth\.tar: cannot be read as a checkpoint; .* copy it again or name"):
         checkpoint.load(path)
 
 
