@@ -21,8 +21,10 @@ from distiller.settings import Settings
 
 INPUT = ""
 """The name under which the range of the network's input is kept; the others have the names of modules."""
-Bits = Annotated[int, Field(ge=1, le=16)] | None
+Bits = Annotated[int, Field(ge=1, le=32)] | None
 """The width of a number; None leaves it in floating point."""
+FLOAT_BITS = 24
+"""What a float32 holds: rounding to more bits, such as the 32 that schedules give biases, changes nothing."""
 
 
 @dataclass
@@ -102,13 +104,11 @@ class LayerQuantizer(Quantizer):
     overrides: dict[Annotated[str, AfterValidator(expression)], Override] = Field(default={})
 
     def bits(self, kind: str, module: str) -> int | None:
-        """The bits of the weights, bias or activations of a module."""
-        for pattern, override in self.overrides.items():
-            if re.fullmatch(pattern, module) and f"bits_{kind}" in override.model_fields_set:
-                return getattr(override, f"bits_{kind}")
-            if re.fullmatch(pattern, module):
-                break
-        return getattr(self, f"bits_{kind}")
+        """The bits of the weights, bias or activations of a module; None where they are not rounded."""
+        key = f"bits_{kind}"
+        fitting = next((override for text, override in self.overrides.items() if re.fullmatch(text, module)), self)
+        bits: int | None = getattr(fitting if key in fitting.model_fields_set else self, key)
+        return None if bits is None or bits > FLOAT_BITS else bits
 
     @abstractmethod
     def round_parameter(self, kind: str, bits: int) -> nn.Module:

@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 
 import train
 from distiller.quantizers import (
+    DorefaQuantizer,
     DorefaRounding,
     LinearRounding,
     QuantAwareTrainRangeLinearQuantizer,
@@ -109,6 +110,17 @@ def test_first_override_that_fits_the_whole_name_counts():
     names = ("conv1", "conv12", "conv1.op", "fc", "fc2")
     assert [quantizer.bits("weights", name) for name in names] == [None, 4, 4, 8, 8]
     assert [quantizer.bits("activations", name) for name in names] == [6, 6, 6, 2, 6]
+
+
+def test_more_bits_than_a_float_has_round_nothing(tmp_path):
+    names = ("conv", "fc")
+    quantizer = DorefaQuantizer(bits_weights=24, bits_bias=32, overrides={"fc": {"bits_weights": 25, "bits_bias": 24}})
+    assert [quantizer.bits("weights", name) for name in names] == [24, None]
+    assert [quantizer.bits("bias", name) for name in names] == [None, 24]
+    run = Run(schedule("class: QuantAwareTrainRangeLinearQuantizer, bits_weights: 8, bits_bias: 32"), tmp_path)
+    list(run.epochs(1))
+    assert parametrize.is_parametrized(run.model.conv, "weight")
+    assert not parametrize.is_parametrized(run.model.conv, "bias")
 
 
 def schedule(quantizer: str, start: int = 0) -> str:
