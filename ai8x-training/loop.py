@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import pipeline
 import processes
+import thresholds
 from datasets import ImageSet
 from devices import Device
 from distillation import Teacher
@@ -21,6 +22,8 @@ from errors import UserError
 from launch import Processes
 from qat import Policy
 
+MEASURED_IMAGES = 2000
+"""At most so many training images tell the activation thresholds."""
 EXPLODED = 10
 """Training has diverged with so many times the loss of guessing, unless so many more percent are right."""
 
@@ -165,6 +168,13 @@ class Trainer:
         return EpochResult(
             totals.mean_loss, totals.top1, totals.images, time.perf_counter() - start, cpu_seconds() - cpu_start
         )
+
+    def set_thresholds(self, z_score: float) -> dict[str, float]:
+        """Make activation thresholds part of the weights before quantization begins; see `thresholds.fold`."""
+        images = self.training_set.images
+        some = images[:: math.ceil(len(images) / MEASURED_IMAGES)]  # from all over, in case that they are sorted
+        batches = (pipeline.to_input(batch, self.normalize) for batch in some.split(self.batch_size))
+        return thresholds.fold(self.model, batches, z_score)
 
     def start_qat(self, policy: Policy) -> None:
         """Train with quantization from now on; the optimizer starts anew on the parameters that are left."""

@@ -1,5 +1,6 @@
 """Training with quantization: the policy file, and how a network changes when it begins."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from errors import UserError
 from quantization import WEIGHT_BITS
 from yamlfile import YamlReader
 
-KEYS = ("start_epoch", "weight_bits", "bias_bits", "shift_quantile", "overrides")
+Z_SCORE = "outlier_removal_z_score"
+KEYS = ("start_epoch", "weight_bits", "bias_bits", "shift_quantile", Z_SCORE, "overrides")
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Policy:
         bias_bits: the same for the biases of all layers; None for as many as the layer's weights have. The unit of a
             bias is that of the weights; AI85 adds 8 bits of it (AI85 hardware reference 1.2).
         shift_quantile: above 0, at most 1: the fraction of a layer's parameters that are to fit without saturation.
+        outlier_removal_z_score: above 0: where activation thresholds are, see `thresholds.py`; None for none.
         overrides: weight bits by the name of the layer.
     """
 
@@ -37,6 +40,7 @@ class Policy:
     weight_bits: int
     bias_bits: int | None
     shift_quantile: float
+    outlier_removal_z_score: float | None
     overrides: Mapping[str, int]
 
 
@@ -68,6 +72,7 @@ class PolicyReader(YamlReader):
             self.bits("weight_bits", entries["weight_bits"][1]),
             self.bits("bias_bits", entries["bias_bits"][1]) if "bias_bits" in entries else None,
             self.quantile(entries["shift_quantile"][1]) if "shift_quantile" in entries else 1.0,
+            self.z_score(entries[Z_SCORE][1]) if Z_SCORE in entries else None,
             {name: self.override(name, value) for name, (_, value) in overrides.items()},
         )
 
@@ -92,6 +97,13 @@ class PolicyReader(YamlReader):
             raise self.error(node, f"shift_quantile must be above 0 and at most 1; given {value!r}")
         return float(value)
 
+    def z_score(self, node: yaml.Node) -> float:
+        """A number above 0."""
+        value = self.value(node)
+        if type(value) not in (int, float) or not 0 < value < math.inf:
+            raise self.error(node, f"{Z_SCORE} must be a number above 0; given {value!r}")
+        return float(value)
+
     def override(self, name: str, node: yaml.Node) -> int:
         """The weight bits of one layer."""
         entries = self.mapping(node, f"the override of {name!r}")
@@ -112,7 +124,8 @@ def check_names(policy: Policy, model: nn.Module) -> None:
 
 def check_8_bits(policy: Policy, model: nn.Module) -> None:
     """UserError when the policy asks for more than the start of training with AI84's 8-bit weights without a scale."""
-    if (policy.weight_bits, policy.bias_bits or 8, policy.shift_quantile, len(policy.overrides)) != (8, 8, 1, 0):
+    given = policy.weight_bits, policy.bias_bits or 8, policy.shift_quantile, policy.outlier_removal_z_score
+    if given != (8, 8, 1, None) or policy.overrides:
         raise UserError(
             f"{policy.path}: AI84 has weights and biases of 8 bits without a scale; the policy must have start_epoch, "
             "weight_bits: 8 and nothing else"

@@ -228,8 +228,7 @@ def train_epochs(run: Run, start: int, best: Best) -> tuple[Best, list[EpochResu
     results, console = [], Console(quiet=not run.processes.is_main)
     for epoch in range(start, run.options.epochs):
         if run.policy is not None and epoch == run.policy.start_epoch:
-            log.info("Training with quantization from here on (%s)", run.policy.path)
-            run.trainer.start_qat(run.policy)
+            begin_quantization(run.trainer, run.policy)
             best = NONE_YET
         if run.trainer.scheduler.quantization_begins(epoch):
             best = NONE_YET
@@ -242,6 +241,15 @@ def train_epochs(run: Run, start: int, best: Best) -> tuple[Best, list[EpochResu
         log_epoch(run, epoch, result, validation, best)
         results.append(result)
     return best, results
+
+
+def begin_quantization(trainer: Trainer, policy: Policy) -> None:
+    """Train with quantization from the next epoch on."""
+    log.info("Training with quantization from here on (%s)", policy.path)
+    if policy.outlier_removal_z_score is not None:
+        found = trainer.set_thresholds(policy.outlier_removal_z_score)
+        log.info("Activation thresholds: %s", ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
+    trainer.start_qat(policy)
 
 
 def judge(run: Run, model: nn.Module, image_set: ImageSet, processes: Processes) -> Evaluation:

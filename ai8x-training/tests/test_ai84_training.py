@@ -150,7 +150,14 @@ def test_resumed_quantized_training_ends_with_the_same_weights(call, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["weight_bits: 4", "bias_bits: 4", "shift_quantile: 0.9", "overrides: {conv1: {weight_bits: 4}}"]
+    "line",
+    [
+        "weight_bits: 4",
+        "bias_bits: 4",
+        "shift_quantile: 0.9",
+        "outlier_removal_z_score: 8",
+        "overrides: {conv1: {weight_bits: 4}}",
+    ],
 )
 def test_policy_that_asks_for_more_than_8_bits_is_refused(call, line):
     rest = [] if line.startswith("weight_bits") else ["weight_bits: 8"]

@@ -25,6 +25,7 @@ MIXED = """start_epoch: 1
 weight_bits: 4
 bias_bits: 8
 shift_quantile: 0.99
+outlier_removal_z_score: 4
 overrides:
   conv1: {weight_bits: 8}
   conv3: {weight_bits: 2}
@@ -79,6 +80,7 @@ def test_what_is_trained_is_what_the_device_computes(call, policy, tmp_path):
     status, output, _ = call("--epochs", 3, *SHORT, "--qat-policy", policy, "--vs", 0.2)
     assert status == 0
     assert "Training with quantization from here on" in output
+    assert "Activation thresholds: conv1 0." in output
     best = run_directory(tmp_path / "logs") / "best.pth.tar"
     found = checkpoint.load(best)
     assert found.epoch >= 1
@@ -235,7 +237,12 @@ def test_weights_of_earlier_names_are_read(old, tmp_path):
         ("start_epoch: 0\nweight_bits: 8\nshift_quantile: 0",
          ":3: shift_quantile must be above 0 and at most 1; given 0"),
         ("start_epoch: 0\nweight_bits: 8\nbits: 0",
-         ":3: unknown key 'bits'; known are start_epoch, weight_bits, bias_bits, shift_quantile, overrides"),
+         ":3: unknown key 'bits'; known are start_epoch, weight_bits, bias_bits, shift_quantile, "
+         "outlier_removal_z_score, overrides"),
+        ("start_epoch: 0\nweight_bits: 8\noutlier_removal_z_score: 0",
+         ":3: outlier_removal_z_score must be a number above 0; given 0"),
+        ("start_epoch: 0\nweight_bits: 8\noutlier_removal_z_score: .inf",
+         ":3: outlier_removal_z_score must be a number above 0; given inf"),
         ("start_epoch: 0\nweight_bits: 8\noverrides:\n  conv1: 4", ":4: the override of 'conv1' must be a mapping"),
         ("start_epoch: 0\nweight_bits: 8\noverrides:\n  conv1: {bias_bits: 4}",
          ":4: the override of 'conv1' must have the key weight_bits and no other"),
