@@ -1,7 +1,7 @@
 """What training has to know about each device: its networks, its input, and what is special about its weights."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +13,7 @@ import ai84net
 import ai85net
 import qat
 import range_linear_ai84
+import thresholds
 from distiller.quantizers import Quantizer
 
 
@@ -27,6 +28,7 @@ class Device:
         float_input: makes the float mode's input of uint8 values, and of the value that stands for 1.0.
         after_step: moves the weights of a network to where the device needs them, after every optimizer step.
         exported: gives the network that is to be quantized for one in training; the latter stays as it is.
+        fold_thresholds: makes activation thresholds part of the weights of a float network, see `thresholds.py`.
         start_qat: makes a network train with quantization from now on.
         quantizers: what a schedule for the device can name, beside the quantizers for all of them.
         check_policy: UserError when a policy asks for what the device, or the network, does not have.
@@ -39,6 +41,7 @@ class Device:
     float_input: Callable[[Tensor, int], Tensor]
     after_step: Callable[[nn.Module], None]
     exported: Callable[[nn.Module], nn.Module]
+    fold_thresholds: Callable[[nn.Module, Iterable[Tensor], float], dict[str, float]]
     start_qat: Callable[[nn.Module, qat.Policy], None]
     quantizers: Mapping[str, type[Quantizer]]
     check_policy: Callable[[qat.Policy, nn.Module], None]
@@ -63,6 +66,7 @@ AI84 = Device(
     float_input=ai8x.normalize_float,
     after_step=ai84.project_parameters,
     exported=partial(folded, fold=ai84.fold),
+    fold_thresholds=thresholds.fold_ai84,
     start_qat=lambda model, policy: ai84.start_quantization(model),
     quantizers=range_linear_ai84.QUANTIZERS,
     check_policy=qat.check_8_bits,
@@ -75,6 +79,7 @@ AI85 = Device(
     float_input=ai8x.normalize_float_8bit,
     after_step=lambda model: None,
     exported=partial(folded, fold=qat.fold),
+    fold_thresholds=thresholds.fold_ai85,
     start_qat=qat.start,
     quantizers={},
     check_policy=qat.check_names,

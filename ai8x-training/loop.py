@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 import pipeline
 import processes
-import thresholds
 from datasets import ImageSet
 from devices import Device
 from distillation import Teacher
@@ -170,11 +169,11 @@ class Trainer:
         )
 
     def set_thresholds(self, z_score: float) -> dict[str, float]:
-        """Make activation thresholds part of the weights before quantization begins; see `thresholds.fold`."""
+        """Make activation thresholds part of the weights before quantization begins; see `thresholds.py`."""
         images = self.training_set.images
         some = images[:: math.ceil(len(images) / MEASURED_IMAGES)]  # from all over, in case that they are sorted
         batches = (pipeline.to_input(batch, self.normalize) for batch in some.split(self.batch_size))
-        return thresholds.fold(self.model, batches, z_score)
+        return self.device.fold_thresholds(self.model, batches, z_score)
 
     def start_qat(self, policy: Policy) -> None:
         """Train with quantization from now on; the optimizer starts anew on the parameters that are left."""

@@ -124,11 +124,10 @@ def check_names(policy: Policy, model: nn.Module) -> None:
 
 def check_8_bits(policy: Policy, model: nn.Module) -> None:
     """UserError when the policy asks for more than the start of training with AI84's 8-bit weights without a scale."""
-    given = policy.weight_bits, policy.bias_bits or 8, policy.shift_quantile, policy.outlier_removal_z_score
-    if given != (8, 8, 1, None) or policy.overrides:
+    if (policy.weight_bits, policy.bias_bits or 8, policy.shift_quantile, len(policy.overrides)) != (8, 8, 1, 0):
         raise UserError(
             f"{policy.path}: AI84 has weights and biases of 8 bits without a scale; the policy must have start_epoch, "
-            "weight_bits: 8 and nothing else"
+            f"weight_bits: 8, {Z_SCORE} where wanted, and nothing else"
         )
 
 

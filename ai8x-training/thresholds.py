@@ -5,7 +5,7 @@ So what a layer gives is divided by its threshold, and the weights of the next o
 stay what they were, except where an outlier saturates.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 import ai8x
-import ai85
+import ai84
 import processes
 import qat
 
@@ -47,14 +47,14 @@ class Magnitudes:
 
 
 @torch.no_grad()
-def measure(model: nn.Module, batches: Iterable[Tensor]) -> dict[str, Magnitudes]:
-    """What every layer gives for some network input, but for those that only pool and those without 8-bit output."""
-    layers = qat.layers(model)
-    measured = {name: layer for name, layer in layers.items() if layer.op is not None and not layer.settings.wide}
-    found = {name: Magnitudes() for name in measured}
+def measure(
+    model: nn.Module, layers: Mapping[str, nn.Module], batches: Iterable[Tensor], first: int = 0
+) -> dict[str, Magnitudes]:
+    """What some layers of `model` give for network input [N, C, H, W], in their channels from `first` on."""
+    found = {name: Magnitudes() for name in layers}
     hooks = [
-        layer.register_forward_hook(lambda layer, inputs, output, sizes=found[name]: sizes.add(output))
-        for name, layer in measured.items()
+        layer.register_forward_hook(lambda layer, inputs, output, sizes=found[name]: sizes.add(output[:, first:]))
+        for name, layer in layers.items()
     ]
     model.eval()
     for batch in batches:
@@ -64,8 +64,14 @@ def measure(model: nn.Module, batches: Iterable[Tensor]) -> dict[str, Magnitudes
     return found
 
 
+def choose(sizes: Mapping[str, Magnitudes], z_score: float) -> dict[str, float]:
+    """The thresholds of the layers; all processes have those of the process with the largest."""
+    found = torch.tensor([magnitudes.threshold(z_score) for magnitudes in sizes.values()], dtype=torch.float64)
+    return dict(zip(sizes, processes.reduce(found, dist.ReduceOp.MAX).tolist(), strict=True))
+
+
 @torch.no_grad()
-def fold(model: nn.Module, batches: Iterable[Tensor], z_score: float) -> dict[str, float]:
+def fold_ai85(model: nn.Module, batches: Iterable[Tensor], z_score: float) -> dict[str, float]:
     """Make thresholds part of the weights of a float network, in place, and batch normalization as well.
 
     Args:
@@ -74,21 +80,43 @@ def fold(model: nn.Module, batches: Iterable[Tensor], z_score: float) -> dict[st
         z_score: how many standard deviations above their mean magnitude outliers begin.
 
     Returns:
-        The thresholds by layer, above 0; at most 1, because float layers saturate at 127/128.
+        The thresholds by layer, above 0; at most 1, because float layers saturate at 127/128. The last layer, whose
+        output has 32 bits, has none.
     """
     qat.fold(model)
-    found = {name: sizes.threshold(z_score) for name, sizes in measure(model, batches).items()}
-    agreed = processes.reduce(torch.tensor(list(found.values()), dtype=torch.float64), dist.ReduceOp.MAX)
-    found = dict(zip(found, agreed.tolist(), strict=True))
+    layers = {name: layer for name, layer in qat.layers(model).items() if layer.op is not None}
+    narrow = {name: layer for name, layer in layers.items() if not layer.settings.wide}
+    found = choose(measure(model, narrow, batches), z_score)
     before = 1.0
-    for name, layer in qat.layers(model).items():
-        if layer.op is not None:
-            scale(layer, before, found.get(name, 1.0))
-            before = found.get(name, 1.0)
+    for name, layer in layers.items():
+        after = found.get(name, 1.0)
+        for kind, parameter in layer.parameters_of_op().items():
+            parameter.mul_(before / after if kind == "weight" else 1 / after)
+        before = after
     return found
 
 
-def scale(layer: ai85.Layer, before: float, after: float) -> None:
-    """Change the weights for input that is divided by `before`, and output that is to be divided by `after`."""
-    for name, parameter in layer.parameters_of_op().items():
-        parameter.mul_(before / after if name == "weight" else 1 / after)
+@torch.no_grad()
+def fold_ai84(model: nn.Module, batches: Iterable[Tensor], z_score: float) -> dict[str, float]:
+    """The same for AI84, an `ai84net.Ai84Net`.
+
+    A channel that makes biases stays constant. AI84 has no scale: a layer's threshold is never so small that its
+    weights, which become larger, would saturate.
+    """
+    convs = {name: layer for name, layer in model.named_children() if isinstance(layer, ai84.Convolution)}
+    first = int(any(conv.norm is not None for conv in convs.values()))
+    ai84.fold(model)
+    found = choose(measure(model, convs, batches, first), z_score)
+    before = 1.0
+    for name, conv in convs.items():
+        data, constant = conv.operator.weight[first:, first:], conv.operator.weight[first:, :first]
+        data.mul_(before)
+        largest = max(float(part.abs().max()) for part in (data, constant) if part.numel())
+        found[name] = before = min(1.0, max(found[name], largest / conv.parameter_ranges[f"{conv.name}.weight"].high))
+        for part in (data, constant):
+            part.div_(before)
+        if conv.operator.bias is not None:
+            conv.operator.bias[first:].div_(before)
+    scores = model.get_submodule("fc").linear.weight
+    scores.view(len(scores), conv.operator.out_channels, -1)[:, first:].mul_(before)
+    return found

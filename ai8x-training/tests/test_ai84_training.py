@@ -18,7 +18,7 @@ import datasets
 import train
 
 SHORT = ["--no-tensorboard", "-b", "16", "--optimizer", "AdamW", "--lr", "0.005", "--seed", "3", "--vs", "0.2"]
-POLICY = "start_epoch: 1\nweight_bits: 8\n"
+POLICY = "start_epoch: 1\nweight_bits: 8\noutlier_removal_z_score: 8\n"
 SCHEDULE = """quantizers:
   ai84:
     class: QuantAwareTrainRangeLinearQuantizerAI84
@@ -81,6 +81,7 @@ def test_what_is_trained_is_what_the_device_computes(call, tiny_data, tmp_path, 
     status, output, errors = call(*network, *SHORT, "--epochs", 3, "--qat-policy", "policy.yaml")
     assert (status, errors) == (0, "")
     assert "Training with quantization from here on (policy.yaml)" in output
+    assert "Activation thresholds: conv1 " in output
     check_integers(call, tiny_data, tmp_path, network)
 
 
@@ -150,14 +151,7 @@ def test_resumed_quantized_training_ends_with_the_same_weights(call, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        "weight_bits: 4",
-        "bias_bits: 4",
-        "shift_quantile: 0.9",
-        "outlier_removal_z_score: 8",
-        "overrides: {conv1: {weight_bits: 4}}",
-    ],
+    "line", ["weight_bits: 4", "bias_bits: 4", "shift_quantile: 0.9", "overrides: {conv1: {weight_bits: 4}}"]
 )
 def test_policy_that_asks_for_more_than_8_bits_is_refused(call, line):
     rest = [] if line.startswith("weight_bits") else ["weight_bits: 8"]
@@ -166,7 +160,7 @@ def test_policy_that_asks_for_more_than_8_bits_is_refused(call, line):
     assert (status, errors) == (
         1,
         "train.py: error: policy.yaml: AI84 has weights and biases of 8 bits without a scale; the policy must have "
-        "start_epoch, weight_bits: 8 and nothing else\n",
+        "start_epoch, weight_bits: 8, outlier_removal_z_score where wanted, and nothing else\n",
     )
 
 
@@ -278,15 +272,17 @@ def test_a_constant_channel_stands_before_the_colours():
 
 
 def test_gradients_pass_the_rounding_of_activations():
+    torch.manual_seed(7)
     layer = ai84.FusedAvgPoolConv2dReLU(2, 3, padding=1)
     layer.quantized = True
     data = torch.rand(1, 2, 4, 4, requires_grad=True)
     layer(data).sum().backward()
-    plain = torch.rand(0)
+    free = data.detach().clone().requires_grad_()
     with torch.no_grad():
         weight = ai84.represent(layer.conv2d.weight, ai84.CONV_WEIGHTS)
-    free = data.detach().clone().requires_grad_()
-    plain = F.conv2d(F.avg_pool2d(free, 2), weight, padding=1)
-    passed = (layer(data.detach()) > 0) & (layer(data.detach()) < 127 / 128)
-    plain[passed].sum().backward()
+        means = torch.trunc(F.avg_pool2d(free, 2) * 128) / 128
+        rounded = torch.floor(F.conv2d(means, weight, padding=1) * 128 + 0.5) / 128
+    passed = (rounded > 0) & (rounded <= 127 / 128)
+    assert 0 < int(passed.sum()) < passed.numel()
+    F.conv2d(F.avg_pool2d(free, 2), weight, padding=1)[passed].sum().backward()
     assert torch.allclose(data.grad, free.grad, atol=1e-5)
