@@ -30,6 +30,7 @@ class Device:
         exported: gives the network that is to be quantized for one in training; the latter stays as it is.
         fold_thresholds: makes activation thresholds part of the weights of a float network, see `thresholds.py`.
         start_qat: makes a network train with quantization from now on.
+        score_factor: brings the scores of quantized training to the unit that they had before, for the loss.
         quantizers: what a schedule for the device can name, beside the quantizers for all of them.
         check_policy: UserError when a policy asks for what the device, or the network, does not have.
         batch_norm_leaves_bias: whether batch normalization becomes part of the convolutions' biases, besides weights.
@@ -43,6 +44,7 @@ class Device:
     exported: Callable[[nn.Module], nn.Module]
     fold_thresholds: Callable[[nn.Module, Iterable[Tensor], float], dict[str, float]]
     start_qat: Callable[[nn.Module, qat.Policy], None]
+    score_factor: Callable[[nn.Module], float]
     quantizers: Mapping[str, type[Quantizer]]
     check_policy: Callable[[qat.Policy, nn.Module], None]
     batch_norm_leaves_bias: bool
@@ -68,6 +70,7 @@ AI84 = Device(
     exported=partial(folded, fold=ai84.fold),
     fold_thresholds=thresholds.fold_ai84,
     start_qat=lambda model, policy: ai84.start_quantization(model),
+    score_factor=lambda model: 1.0,
     quantizers=range_linear_ai84.QUANTIZERS,
     check_policy=qat.check_8_bits,
     batch_norm_leaves_bias=False,
@@ -81,6 +84,7 @@ AI85 = Device(
     exported=partial(folded, fold=qat.fold),
     fold_thresholds=thresholds.fold_ai85,
     start_qat=qat.start,
+    score_factor=qat.score_factor,
     quantizers={},
     check_policy=qat.check_names,
     batch_norm_leaves_bias=True,

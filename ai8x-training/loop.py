@@ -193,7 +193,7 @@ class Trainer:
         """
         self.scheduler.on_minibatch_begin(epoch, number)
         with self.autocast():
-            scores = self.model(pipeline.to_input(images, self.normalize))
+            scores = self.model(pipeline.to_input(images, self.normalize)) * self.device.score_factor(self.model)
             taught = self.teacher.scores(images) if self.teacher else None
         loss = F.cross_entropy(scores.float(), labels, label_smoothing=self.label_smoothing)
         if self.teacher is not None and taught is not None:

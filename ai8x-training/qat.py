@@ -151,6 +151,15 @@ def start(model: nn.Module, policy: Policy) -> None:
             layer.get_buffer(key).fill_(value)
 
 
+def score_factor(model: nn.Module) -> float:
+    """What quantized training divides the scores by: the device does not scale the 32-bit sums of its last layer back.
+
+    If the loss did not make up for it, large weights in the last layer would be trained to become larger still.
+    """
+    last = list(layers(model).values())[-1]
+    return 2.0 ** -last.exponent() if last.settings.wide and last.quantize_activation else 1.0
+
+
 @torch.no_grad()
 def fold(model: nn.Module) -> None:
     """Make batch normalization part of the weights and biases, in place (AI85 hardware reference 12.5).

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,38 @@ def test_folding_follows_the_formula():
             tensor.fill_(value)
     qat.fold(torch.nn.Sequential(layer))
     assert (layer.op.weight.item(), layer.op.bias.item()) == (0.75, 1.0)
+
+
+def test_scores_that_the_loss_sees_stay_what_they_were_when_quantization_begins():
+    """The largest weight of the last layer is 3: it fits after a division by 4, and so the scores are a quarter."""
+    torch.manual_seed(8)
+    model = ai85net.ai85netextrasmall().eval()
+    torch.nn.init.uniform_(model.fc.op.weight, -2.0, 2.0)
+    model.fc.op.weight.data[0, 0] = 3.0
+    data = torch.rand(16, 1, 28, 28)
+    before = model(data)
+    assert qat.score_factor(model) == 1
+    qat.start(model, qat.Policy(Path(), "", 0, 8, None, 1.0, None, {}))
+    assert qat.score_factor(model) == 4
+    difference = model(data) * 4 - before
+    assert before.std() > 10 * difference.std()
+
+
+def test_loss_does_not_jump_when_quantization_begins(call, tmp_path, policy):
+    """Weights up to 6 in the last layer, which quantization divides by 8: the loss is that of the float network."""
+    policy.write_text("start_epoch: 0\nweight_bits: 8\n")
+    torch.manual_seed(9)
+    model = ai85net.ai85netextrasmall(bias=True)
+    model.fc.op.weight.data.mul_(6 / model.fc.op.weight.abs().max())
+    torch.save({"epoch": 0, "arch": "ai85netextrasmall", "state_dict": model.state_dict()}, tmp_path / "large.pth.tar")
+    losses = []
+    for quantization in ([], ["--qat-policy", policy]):
+        rest = [option for option in SHORT if option != "--batch-norm"]
+        status, output, errors = call("--epochs", 1, *rest, "--use-bias", "--lr", "1e-9", *quantization,
+                                      "--exp-load-weights-from", tmp_path / "large.pth.tar")  # fmt: skip
+        assert (status, errors) == (0, "")
+        losses.append(float(re.search(r"training loss ([\d.]+)", output).group(1)))
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
 
 
 def test_normalized_sums_are_divided_by_four_while_training():
