@@ -125,7 +125,7 @@ def test_training_scripts_fit_the_device_and_name_files_that_exist(script, comma
         assert read_schedule(chosen.compress).policies
         if chosen.qat_policy:
             chosen.device.check_policy(qat.read_policy(chosen.qat_policy), model)
-        assert chosen.qat_policy or chosen.device.name == "AI84"
+    assert chosen.qat_policy or chosen.device.name == "AI84"
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in TRAINING.glob("evaluate_*.sh")))
