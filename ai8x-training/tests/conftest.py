@@ -1,4 +1,4 @@
-"""Small data sets in IDX files, and settings that keep parallel tests from fighting over the cores."""
+"""Small data sets in IDX files, train.py as a function; and parallel tests do not fight over the cores."""
 
 import sys
 from pathlib import Path
@@ -10,6 +10,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from idx_files import write_idx
+
+import train
 
 torch.set_num_threads(1)
 
@@ -28,3 +30,18 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image[top : top + 14, left : left + 5] += 180
     write_idx(folder, images, labels)
     return folder
+
+
+@pytest.fixture
+def call(tiny_data, tmp_path, monkeypatch, capsys):
+    """Runs train.py in this process, in an empty directory; returns (exit status, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        try:
+            status = train.main(["--data", str(tiny_data), *map(str, arguments)])
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    return run

@@ -15,7 +15,6 @@ import ai8x
 import ai84
 import ai84net
 import datasets
-import train
 
 SHORT = ["--no-tensorboard", "-b", "16", "--optimizer", "AdamW", "--lr", "0.005", "--seed", "3", "--vs", "0.2"]
 POLICY = "start_epoch: 1\nweight_bits: 8\noutlier_removal_z_score: 8\n"
@@ -32,20 +31,11 @@ policies:
 
 
 @pytest.fixture
-def call(tiny_data, tmp_path, monkeypatch, capsys):
-    """Runs train.py in this process, in an empty directory; returns (exit status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
+def call(call, tmp_path):
+    """train.py beside a policy and a schedule."""
     (tmp_path / "policy.yaml").write_text(POLICY)
     (tmp_path / "schedule.yaml").write_text(SCHEDULE)
-
-    def run(*arguments):
-        try:
-            status = train.main(["--data", str(tiny_data), *map(str, arguments)])
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-
-    return run
+    return call
 
 
 def best_of(out: Path) -> Path:

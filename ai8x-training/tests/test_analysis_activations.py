@@ -2,6 +2,7 @@
 
 import csv
 import statistics
+from functools import partial
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -11,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from small_runs import NETWORK
 
 import ai84net
 import checkpoint
-import train
 from ai84 import FusedConv2dReLU, SoftwareLinear
 from ai85 import Linear
 from analysis.activations import Recorder, channel_rows, layer_rows, plot, recording, table
@@ -101,19 +102,9 @@ def test_rows_table_and_plot_show_every_layer():
 
 
 @pytest.fixture
-def call(tiny_data, tmp_path, monkeypatch, capsys):
-    """Runs train.py in this process, in an empty directory; returns (exit status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        network = ["--model", "ai84netextrasmall", "--dataset", "FashionMNIST", "--data", str(tiny_data)]
-        try:
-            status = train.main([*network, *map(str, arguments)])
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-
-    return run
+def call(call):
+    """train.py with the extra small network."""
+    return partial(call, *NETWORK)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

@@ -2,14 +2,15 @@
 
 import csv
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
+from small_runs import NETWORK
 from torch import nn
 
-import train
 from analysis.ratetest import Trial, advice, lowest_rate, plot, steepest_rate, sweep
 from datasets import ImageSet
 from pipeline import Augmentation
@@ -76,19 +77,9 @@ def test_plot_has_both_curves_and_both_rates():
 
 
 @pytest.fixture
-def call(tiny_data, tmp_path, monkeypatch, capsys):
-    """Runs train.py in this process, in an empty directory; returns (exit status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        network = ["--model", "ai84netextrasmall", "--dataset", "FashionMNIST", "--data", str(tiny_data), "-b", "16"]
-        try:
-            status = train.main([*network, *map(str, arguments)])
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-
-    return run
+def call(call):
+    """train.py with the extra small network."""
+    return partial(call, *NETWORK, "-b", "16")
 
 
 def test_a_run_writes_table_and_picture_and_repeats_by_seed(call, tmp_path):

@@ -2,15 +2,16 @@
 
 import csv
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from small_runs import NETWORK
 
 import ai84net
 import checkpoint
-import train
 from analysis import sensitivity
 from analysis.sensitivity import Point, Trial, levels, mask, plot, sweep, targets, tolerance_table
 from evaluation import Evaluation
@@ -95,19 +96,9 @@ def test_plot_has_a_curve_for_each_tensor():
 
 
 @pytest.fixture
-def call(tiny_data, tmp_path, monkeypatch, capsys):
-    """Runs train.py in this process, in an empty directory; returns (exit status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        network = ["--model", "ai84netextrasmall", "--dataset", "FashionMNIST", "--data", str(tiny_data)]
-        try:
-            status = train.main([*network, *map(str, arguments)])
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-
-    return run
+def call(call):
+    """train.py with the extra small network."""
+    return partial(call, *NETWORK)
 
 
 def test_a_run_writes_table_and_picture_and_leaves_latest_alone(call, tmp_path):

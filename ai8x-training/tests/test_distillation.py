@@ -14,7 +14,6 @@ from torch import nn
 import ai85net
 import checkpoint
 import construction
-import train
 from datasets import fashionmnist
 from distillation import Teacher
 from options import parse
@@ -22,21 +21,6 @@ from options import parse
 STUDENT = ["--model", "ai84netextrasmall", "--dataset", "FashionMNIST"]
 LAST = torch.channels_last
 SHORT = ["--no-tensorboard", "-b", "16", "--optimizer", "Adam", "--lr", "0.005", "--seed", "3", "--vs", "0.2"]
-
-
-@pytest.fixture
-def call(tiny_data, tmp_path, monkeypatch, capsys):
-    """Runs train.py in this process, in an empty directory; returns (exit status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        try:
-            status = train.main(["--data", str(tiny_data), *map(str, arguments)])
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-
-    return run
 
 
 def best_of(out: Path) -> Path:
