@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
@@ -21,18 +22,34 @@ import torch
 import torch._dynamo  # every optimizer imports it, which takes seconds
 
 import checkpoint
-import commands  # noqa: F401, which train.py imports when it is called
+import commands  # train.py imports it when it is called
+import launch
 import train
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 OUT = "interrupted"
 
+run = commands.run
+
+
+def answering(arguments: Sequence[str], mine: launch.Processes) -> None:
+    """What train.py runs, with signals let through."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    try:
+        run(arguments, mine)
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
 
 def attempt(arguments: list[str]) -> int:
-    """Start train.py; returns the number of the process."""
+    """Start train.py; returns the number of the process.
+
+    Signals wait until train.py is there to answer them: what a fork does afterwards drops a KeyboardInterrupt.
+    """
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
+        commands.run = answering
         signal.signal(signal.SIGINT, signal.default_int_handler)  # where these tests run it may be ignored
         status = 99
         try:
@@ -55,6 +72,7 @@ def finished(folder: Path) -> int:
 def main(interruptions: int, arguments: list[str]) -> None:
     """Run once to see how long it takes, then again with interruptions, which spread over that time."""
     torch.set_num_threads(1)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     start = time.monotonic()
     os.waitpid(attempt([*arguments, "-o", "whole"]), 0)
     longest = 2 * (time.monotonic() - start) / interruptions
