@@ -1,5 +1,6 @@
 """Checkpoints: one dictionary of tensors and plain containers, described in docs/checkpoint-format.md."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,13 +115,27 @@ def load(path: Path) -> Checkpoint:
     )
 
 
+def sha256(path: Path) -> str:
+    """The SHA-256 of a checkpoint's bytes, in hexadecimal; UserError when there is none."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise no_checkpoint(path) from error
+
+
+def no_checkpoint(path: Path) -> UserError:
+    """What to say when a file is missing."""
+    return UserError(f"{path}: there is no such checkpoint")
+
+
 def read_contents(path: Path) -> Any:
     """What torch.load finds; the first generation stored the optimizer's class, so SGD and Adam are let through."""
     try:
         with torch.serialization.safe_globals([torch.optim.SGD, torch.optim.Adam]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such checkpoint") from error
+        raise no_checkpoint(path) from error
     except Exception as error:  # torch.load meets a damaged file with whatever its parts raise
         reason = " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]]).rstrip(": ")
         raise UserError(

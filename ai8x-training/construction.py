@@ -41,9 +41,9 @@ def compute_device(options: argparse.Namespace, processes: Processes = ALONE) ->
     return torch.device("cuda", processes.local_rank)
 
 
-def random_seed() -> int:
-    """A seed for a run that was given none."""
-    return secrets.randbelow(2**31)
+def choose_seed(given: int | None) -> int:
+    """The given seed, else a random one."""
+    return secrets.randbelow(2**31) if given is None else given
 
 
 def seed_everything(seed: int, deterministic: bool) -> None:

@@ -1,6 +1,5 @@
 """Writing files so that a reader finds either the old or the complete new one, whenever the program is killed."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -60,9 +59,3 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write `content` as indented JSON."""
     with replacing(path) as scratch:
         scratch.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

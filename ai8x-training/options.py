@@ -221,14 +221,13 @@ def add_distillation_options(group: argparse._ArgumentGroup) -> None:
 
 def add_start_options(group: argparse._ArgumentGroup) -> None:
     """Where the weights come from."""
-    start = group.add_mutually_exclusive_group()
-    start.add_argument(
+    group.add_argument(
         "--resume-from",
         metavar="FILE",
         help="continue an interrupted run from its checkpoint.pth.tar; 'auto' finds the newest run of the same "
         "name and options under --out-dir, and starts a new one when there is none",
     )
-    start.add_argument("--exp-load-weights-from", type=Path, metavar="FILE", help="start from these weights at epoch 0")
+    group.add_argument("--exp-load-weights-from", type=Path, metavar="FILE", help="start from these weights at epoch 0")
     group.add_argument(
         "--reset-optimizer",
         action="store_true",
@@ -305,6 +304,10 @@ def check_combination(parser: argparse.ArgumentParser, options: argparse.Namespa
         parser.error("--save-sample needs -8: the sample holds the device's integers")
     if options.evaluate and options.exp_load_weights_from is None:
         parser.error("--evaluate needs --exp-load-weights-from FILE")
+    if options.evaluate and options.resume_from is not None:
+        parser.error("--evaluate and --resume-from exclude each other")
+    if options.resume_from not in (None, "auto") and options.exp_load_weights_from is not None:
+        parser.error("--resume-from FILE and --exp-load-weights-from exclude each other; auto goes with it")
     if options.arch not in options.device.models:
         owner = next(device for device in devices.DEVICES if options.arch in device.models)
         parser.error(f"{options.arch} is a network for {owner.name}: give --device {owner.synonyms[0]}")

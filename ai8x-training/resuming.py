@@ -10,7 +10,6 @@ import torch
 
 import checkpoint
 import construction
-import files
 from checkpoint import Checkpoint
 from distiller import CompressionScheduler, Schedule
 from errors import UserError
@@ -32,20 +31,20 @@ class Start:
         found: the checkpoint to continue; None to start anew.
         epoch: the first to train.
         directory: the log directory where an earlier run goes on; None for a new one.
+        settings: what decides the numbers of the run, with its seed; a checkpoint carries it as extras.run.
         complete: whether that run has nothing left to do.
     """
 
     found: Checkpoint | None
     epoch: int
     directory: Path | None
-    seed: int
+    settings: dict[str, Any]
     complete: bool
 
 
-def settings(
-    options: argparse.Namespace, schedule: Schedule | None, policy: Policy | None, seed: int | None
-) -> dict[str, Any]:
-    """What decides the numbers of a run, as plain values; a checkpoint carries it as extras.run."""
+def settings(options: argparse.Namespace, schedule: Schedule | None, policy: Policy | None) -> dict[str, Any]:
+    """What decides the numbers of a run, as plain values, as far as the options say."""
+    weights = options.exp_load_weights_from
     return {
         "arch": options.arch,
         "dataset": options.dataset,
@@ -59,19 +58,30 @@ def settings(
         "lr": options.lr,
         "momentum": options.momentum,
         "weight_decay": options.weight_decay,
-        "seed": seed,
+        "seed": options.seed,
         "augmentation": not options.no_augmentation,
         "erase": options.erase,
         "cutmix": options.cutmix or None,  # as in a checkpoint from before there was this option
         "label_smoothing": options.label_smoothing,
         "kd_teacher": options.kd_teacher,
-        "kd_weights": files.sha256(options.kd_resume) if options.kd_resume else None,
+        "kd_weights": checkpoint.sha256(options.kd_resume) if options.kd_resume else None,
         "kd_temp": options.kd_temp,
         "kd_distill_wt": options.kd_distill_wt,
         "kd_student_wt": options.kd_student_wt,
         "validation_split": options.validation_split,
         "schedule": schedule.text if schedule else None,
         "qat_policy": policy.text if policy else None,
+        "start_weights": checkpoint.sha256(weights) if weights else None,
+    }
+
+
+def completed(ours: dict[str, Any], found: Checkpoint | None) -> dict[str, Any]:
+    """The settings, with a seed and the weights of the beginning, which a run that goes on has from its checkpoint."""
+    theirs = found.extras.get("run", {}) if found else {}
+    seed = theirs.get("seed") if ours["seed"] is None else ours["seed"]
+    return ours | {
+        "seed": construction.choose_seed(seed),
+        "start_weights": ours["start_weights"] or theirs.get("start_weights"),
     }
 
 
@@ -102,28 +112,21 @@ def choose(options: argparse.Namespace, ours: dict[str, Any]) -> Checkpoint | No
         return find_automatically(options.out_dir, options.name, ours)
     found = checkpoint.load(Path(options.resume_from))
     if "run" in found.extras:
-        for difference in differences(ours, found.extras["run"]):
+        for difference in differences(completed(ours, found), found.extras["run"]):
             log.warning("resuming with other settings than before: %s", difference)
     return found
 
 
 def start(options: argparse.Namespace, schedule: Schedule | None, policy: Policy | None) -> Start:
     """Where the run that the options ask for begins; UserError when it was complete, unless --resume-from is auto."""
-    found = choose(options, settings(options, schedule, policy, options.seed))
+    ours = settings(options, schedule, policy)
+    found = choose(options, ours)
     epoch = 0 if found is None or options.reset_optimizer else found.epoch + 1
     directory = log_directory(found) if found is not None and epoch else None
     complete = epoch >= options.epochs and (directory is None or (directory / SUMMARY).is_file())
     if complete and options.resume_from != "auto":
         raise UserError(f"{options.resume_from}: has {epoch} epochs already; give more than that with --epochs")
-    return Start(found, epoch, directory, choose_seed(options, found), complete)
-
-
-def choose_seed(options: argparse.Namespace, found: Checkpoint | None) -> int:
-    """The given seed, else that of the run to continue, else a random one."""
-    if options.seed is not None:
-        return int(options.seed)
-    run = found.extras.get("run") if found else None
-    return int(run["seed"]) if run else construction.random_seed()
+    return Start(found, epoch, directory, completed(ours, found), complete)
 
 
 def restore_scheduler(found: Checkpoint, scheduler: CompressionScheduler, epochs: int) -> None:

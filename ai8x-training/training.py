@@ -83,15 +83,15 @@ def train(options: argparse.Namespace, arguments: Sequence[str], processes: Proc
         if start.complete:
             log.info("The run in %s is complete, there is nothing to do", start.directory)
             return
-        construction.seed_everything(start.seed, options.deterministic)
-        images = construction.load_images(options, start.seed, device)
+        seed = start.settings["seed"]
+        construction.seed_everything(seed, options.deterministic)
+        images = construction.load_images(options, seed, device)
         check_shares(images, options.batch_size, processes)
-        trainer = build_trainer(options, schedule, images, start.seed, device, processes)
+        trainer = build_trainer(options, schedule, images, seed, device, processes)
         best = restore(options, trainer, policy, start)
         directory = from_main(processes, lambda: log_directory(options, start, trainer))
-        settings = resuming.settings(options, schedule, policy, start.seed)
         with open_log(directory, options, processes) as board:
-            run = Run(options, directory, settings, images, trainer, policy, board, processes)
+            run = Run(options, directory, start.settings, images, trainer, policy, board, processes)
             begin(run, arguments, schedule, start.epoch)
             finish(run, *train_epochs(run, start.epoch, best))
 

@@ -19,7 +19,6 @@ from torch import Tensor
 import checkpoint
 import construction
 import pipeline
-import resuming
 import training
 from analysis.outputs import new_figure, save_figure, write_csv
 from analysis.report import log_directory
@@ -48,7 +47,7 @@ class Trial:
 def find_learning_rate(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     """Do what --lr-range-test asks; UserError when weights or data do not fit, or the first rate is too large."""
     device = construction.compute_device(options)
-    seed = resuming.choose_seed(options, None)
+    seed = construction.choose_seed(options.seed)
     construction.seed_everything(seed, options.deterministic)
     images = construction.load_images(options, seed, device)
     trainer = training.build_trainer(options, None, images, seed, device, ALONE)

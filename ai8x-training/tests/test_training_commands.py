@@ -212,6 +212,14 @@ def test_sample_beyond_the_test_set_is_refused(call, tmp_path):
         (["--save-sample", "0", "--evaluate", "--exp-load-weights-from", "x"], "--save-sample needs -8"),
         (["--evaluate"], "--evaluate needs --exp-load-weights-from FILE"),
         (["--reset-optimizer"], "--reset-optimizer needs --resume-from"),
+        (
+            ["--evaluate", "--exp-load-weights-from", "x", "--resume-from", "auto"],
+            "--evaluate and --resume-from exclude each other",
+        ),
+        (
+            ["--exp-load-weights-from", "x", "--resume-from", "y"],
+            "--resume-from FILE and --exp-load-weights-from exclude each other; auto goes with it",
+        ),
         (["--epochs", "0"], "argument --epochs: must be at least 1; given 0"),
         (["--vs", "1"], "must be at least 0 and less than 1; given 1"),
         (["--lr", "0"], "must be above 0; given 0"),

@@ -1,5 +1,6 @@
 """train.py as a user calls it, stopped and called again: by a kill, by a signal, when it was complete."""
 
+import hashlib
 import json
 import os
 import signal
@@ -116,6 +117,46 @@ def test_automatic_resuming_starts_anew_when_the_options_differ(call, tmp_path):
     assert status == 0
     assert "Resuming" not in output
     assert run_directory(tmp_path) != first
+
+
+@pytest.fixture
+def beginnings(call, tmp_path):
+    """Two checkpoints to start from, by training with different seeds."""
+    for seed in (1, 2):
+        call("--epochs", 1, *SHORT, "--seed", seed, "-o", f"seed{seed}")
+    return [tmp_path / f"seed{seed}" / "latest" / "best.pth.tar" for seed in (1, 2)]
+
+
+def test_automatic_resuming_goes_on_only_with_a_run_that_began_with_the_same_weights(call, beginnings, tmp_path):
+    def start(epochs: int, *options: object) -> tuple[Path, str]:
+        status, output, _ = call("--epochs", epochs, *SHORT, *options)
+        assert status == 0
+        return run_directory(tmp_path), output
+
+    auto = ("--resume-from", "auto")
+    first, output = start(2, *auto, "--exp-load-weights-from", beginnings[0])
+    assert "Resuming" not in output
+    (first / "summary.json").unlink()
+    second, output = start(2, *auto, "--exp-load-weights-from", beginnings[1])
+    assert second != first and "Resuming" not in output
+    third, output = start(2, *auto)
+    assert third not in (first, second) and "Resuming" not in output
+    again, output = start(2, *auto, "--exp-load-weights-from", beginnings[0])
+    assert again == first and "Resuming at epoch 2" in output
+    _, output = start(2, *auto, "--exp-load-weights-from", beginnings[0])
+    assert output == f"The run in {first} is complete, there is nothing to do\n"
+
+
+def test_a_run_that_began_with_weights_resumes_without_them_and_keeps_its_settings(call, beginnings, tmp_path):
+    call("--epochs", 1, *SHORT, "--exp-load-weights-from", beginnings[0])
+    directory = run_directory(tmp_path)
+    before = checkpoint.load(directory / "checkpoint.pth.tar").extras["run"]
+    assert before["start_weights"] == hashlib.sha256(beginnings[0].read_bytes()).hexdigest()
+    status, output, errors = call("--epochs", 2, *SHORT, "--resume-from", directory / "checkpoint.pth.tar")
+    assert (status, errors) == (0, "")
+    assert "Resuming at epoch 1" in output
+    assert "epochs is 2, the checkpoint's was 1" in output and output.count("other settings") == 1
+    assert checkpoint.load(directory / "checkpoint.pth.tar").extras["run"] == before | {"epochs": 2}
 
 
 def test_resuming_a_finished_run_is_refused(call, tmp_path):
