@@ -249,6 +249,6 @@ def test_wrong_options_end_with_status_2(options, message):
 
 
 def test_an_older_checkpoint_without_description_needs_a_file():
-    done = cnn_gen("--check", "--auto", "--checkpoint-file", "trained/ai84-fashionmnist.pth.tar")
+    done = cnn_gen("--check", "--auto", "--checkpoint-file", "trained/ai84-mnist.pth.tar")
     assert done.returncode == 1
     assert "this checkpoint does not describe its network (the key `network`); write a description" in done.stderr
