@@ -15,6 +15,7 @@ from files import replacing
 
 WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 OLD_OPERATORS = (".conv2d", ".conv1d", ".linear")
+KINDS = {"epoch": int, "compression_sched": dict, "extras": dict, "extras.run": dict, "extras.run.seed": int}
 OLD_FC_NAMES = {"fc.weight": "fc.linear.weight", "fc.bias": "fc.linear.bias"}
 
 
@@ -102,6 +103,8 @@ def load(path: Path) -> Checkpoint:
     contents = read_contents(path)
     if not isinstance(contents, dict) or not isinstance(contents.get("state_dict"), dict):
         raise UserError(f"{path}: is no checkpoint, it must hold a dictionary with the key 'state_dict'")
+    if problems := wrong_parts(contents):
+        raise UserError(f"{path}: is no checkpoint of train.py; {', '.join(problems)}")
     optimizer_type = contents.get("optimizer_type")
     return Checkpoint(
         path=path,
@@ -113,6 +116,18 @@ def load(path: Path) -> Checkpoint:
         compression_sched=contents.get("compression_sched") or {},
         extras=contents.get("extras") or {},
     )
+
+
+def wrong_parts(contents: dict[str, Any]) -> list[str]:
+    """Which of the parts that a checkpoint may have are of a type that they must not have."""
+    problems = []
+    for name, kind in KINDS.items():
+        part: Any = contents
+        for key in name.split("."):
+            part = part.get(key) if isinstance(part, dict) else None
+        if part is not None and not isinstance(part, kind):
+            problems.append(f"{name} must be of type {kind.__name__}, it is of type {type(part).__name__}")
+    return problems
 
 
 def sha256(path: Path) -> str:

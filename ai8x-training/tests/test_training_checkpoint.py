@@ -145,6 +145,25 @@ def test_file_without_weights_is_refused(tmp_path):
         checkpoint.load(path)
 
 
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"extras": [1]}, "extras must be of type dict, it is of type list"),
+        ({"extras": {"run": 3}}, "extras.run must be of type dict, it is of type int"),
+        ({"extras": {"run": {"seed": "x"}}}, "extras.run.seed must be of type int, it is of type str"),
+        (
+            {"epoch": "one", "compression_sched": 2},
+            "epoch must be of type int, it is of type str, compression_sched must be of type dict, it is of type int",
+        ),
+    ],
+)
+def test_parts_of_another_type_are_all_listed(tmp_path, parts, message):
+    path = tmp_path / "other.pth.tar"
+    torch.save({"state_dict": {}, **parts}, path)
+    with pytest.raises(UserError, match=f"other.pth.tar: is no checkpoint of train.py; {message}$"):
+        checkpoint.load(path)
+
+
 def test_weights_of_another_network_are_refused(tmp_path, model):
     path = tmp_path / "checkpoint.pth.tar"
     save(path, model)
